@@ -1,0 +1,1 @@
+//! Accounts, configuration and every database write: the consumers that turn deliveries into state.

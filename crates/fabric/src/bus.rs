@@ -1,0 +1,63 @@
+//! The bus that tells every node of a change.
+//!
+//! **Guarantee.** At most once, in order per topic. Whoever was away has missed it; a tap that fell behind or lost its
+//! connection is told so by [`BusEvent::Lost`] and must read the truth again from cache or database.
+//!
+//! **Shape.** A node opens one tap and subscribes topics on it as they are watched, never one tap per socket.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pipecast_model::Topic;
+
+use crate::Result;
+
+pub mod embedded;
+
+/// See the module for what it promises.
+#[async_trait]
+pub trait Bus: Send + Sync {
+    /// Tells everyone who subscribed `topic`. Returning says that the bus took it, not that anyone heard.
+    ///
+    /// # Errors
+    /// `Unavailable` where the bus cannot be reached in time.
+    async fn publish(&self, topic: Topic, message: Bytes) -> Result<()>;
+
+    /// Opens this node's tap.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`.
+    async fn tap(&self) -> Result<Box<dyn BusTap>>;
+}
+
+/// One node's ear on the bus. `next` and the two others may be called from different tasks.
+#[async_trait]
+pub trait BusTap: Send + Sync {
+    /// From the return of this call on, every message of `topic` reaches `next`. Subscribing twice is one subscription.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`.
+    async fn subscribe(&self, topic: Topic) -> Result<()>;
+
+    /// Ends it. Messages that are on their way may still arrive.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`.
+    async fn unsubscribe(&self, topic: Topic) -> Result<()>;
+
+    /// The next event, in order per topic; `None` once the bus has closed. Only one task may wait here.
+    async fn next(&self) -> Option<BusEvent>;
+}
+
+/// What comes out of a tap.
+#[derive(Clone, Debug)]
+pub enum BusEvent {
+    /// Somebody published.
+    Message {
+        /// Where.
+        topic: Topic,
+        /// What.
+        message: Bytes,
+    },
+    /// Messages were lost: every subscribed topic may have changed unheard.
+    Lost,
+}

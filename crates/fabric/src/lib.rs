@@ -1,0 +1,16 @@
+//! The ports between processes: bus, cache and queue. Each trait file is its contract in prose; the backends lie beside it.
+//! Knows nothing of SQL tables, HTTP or sockets, and never looks into what it carries.
+
+pub mod bus;
+pub mod cache;
+pub mod queue;
+
+mod error;
+
+pub use bus::{Bus, BusEvent, BusTap};
+pub use cache::Cache;
+pub use error::Error;
+pub use queue::{Claim, ClaimId, Dead, Queue, Verdict};
+
+/// What the ports return.
+pub type Result<T> = std::result::Result<T, Error>;

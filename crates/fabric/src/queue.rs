@@ -1,0 +1,97 @@
+//! The queue between those who receive work and those who do it.
+//!
+//! **Guarantee.** At least once: once `send` has returned, the message survives a crash of this process and is claimed again and
+//! again until it is acked or buried. A message may be handed out more than once, so what it does must be harmless twice.
+//! It may be handed out *before* `send` returns; only the return of `send` promises anything to the sender.
+//!
+//! **Order.** By lane, the oldest first, as far as attempts allow: a message that failed comes back after its back-off, behind
+//! younger ones. Lanes are served together, the urgent one with the greater share; none starves.
+//!
+//! **Limits.** A queue that holds its limit refuses `send` with [`crate::Error::Full`]; it never drops and never blocks for room.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pipecast_model::{Lane, Timestamp};
+
+use crate::Result;
+
+pub mod embedded;
+
+/// See the module for what it promises.
+#[async_trait]
+pub trait Queue: Send + Sync {
+    /// Stores a message durably. Returns after it is safe from a crash of the process and, where the backend can, of the machine.
+    /// Many calls at once share the cost of one sync.
+    ///
+    /// # Errors
+    /// `Full`, `TooLarge`, `Unavailable` (then the message may or may not be stored), `Closed`.
+    ///
+    /// Cancelling the call leaves it open whether the message is stored.
+    async fn send(&self, lane: Lane, message: Bytes) -> Result<()>;
+
+    /// Claims up to `most` messages, waiting until there is at least one. A claim belongs to this process until it is
+    /// settled or the process ends.
+    ///
+    /// # Errors
+    /// `Closed` once the queue shuts down, `Unavailable`.
+    async fn receive(&self, most: usize) -> Result<Vec<Claim>>;
+
+    /// Says what became of claims. Returns when the verdicts are known to the backend; an ack that a crash swallows only
+    /// means that the message is handed out once more.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`.
+    async fn settle(&self, verdicts: Vec<(ClaimId, Verdict)>) -> Result<()>;
+
+    /// How many messages wait or are claimed in a lane.
+    async fn depth(&self, lane: Lane) -> Result<u64>;
+
+    /// The oldest buried messages, up to `most`.
+    async fn dead(&self, most: usize) -> Result<Vec<Dead>>;
+
+    /// Stops handing out messages, writes what is pending and closes. Unsettled claims return with the next start.
+    async fn close(&self);
+}
+
+/// Names a claim of this process. Means nothing after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimId(pub i64);
+
+/// A message that has been handed out.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// For `settle`.
+    pub id: ClaimId,
+    /// Where it came from.
+    pub lane: Lane,
+    /// How often it failed before; 0 the first time.
+    pub failures: u32,
+    /// What was sent.
+    pub message: Bytes,
+}
+
+/// What became of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Done: forget it.
+    Ack,
+    /// It failed, for the reason given: try again after a back-off with jitter, or bury it when it has failed too often.
+    Fail(String),
+    /// Not its fault (shutdown, an envelope of a newer build, a database that is down): hand it out again later, uncounted.
+    Return,
+}
+
+/// A buried message.
+#[derive(Clone, Debug)]
+pub struct Dead {
+    /// The lane that it was in.
+    pub lane: Lane,
+    /// What was sent.
+    pub message: Bytes,
+    /// How often it failed.
+    pub failures: u32,
+    /// The last reason.
+    pub reason: String,
+    /// When it was buried.
+    pub buried_at: Timestamp,
+}

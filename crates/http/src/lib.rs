@@ -1,0 +1,1 @@
+//! What both HTTP faces share: problems, callers, pages and limits.

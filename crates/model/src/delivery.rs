@@ -1,0 +1,239 @@
+//! A webhook as it was received, and the envelope in which work travels through the queue.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::{DeliveryId, Timestamp};
+
+/// A Git host or CI tool that Pipecast understands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "TEXT", rename_all = "lowercase")]
+pub enum Host {
+    /// GitHub.com, GitHub Enterprise Server.
+    Github,
+    /// GitLab.com, self-managed GitLab.
+    Gitlab,
+}
+
+impl Host {
+    /// Every host.
+    pub const ALL: [Host; 2] = [Host::Github, Host::Gitlab];
+
+    /// The word in paths, JSON and the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Host::Github => "github",
+            Host::Gitlab => "gitlab",
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// No host goes by this word.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown host {0:?}; hosts are github and gitlab")]
+pub struct UnknownHost(String);
+
+impl FromStr for Host {
+    type Err = UnknownHost;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Host::ALL
+            .into_iter()
+            .find(|host| host.word() == text)
+            .ok_or_else(|| UnknownHost(text.chars().take(80).collect()))
+    }
+}
+
+/// How urgent work is. Which event goes where is configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lane {
+    /// What a watcher waits for.
+    Urgent,
+    /// What may wait.
+    Bulk,
+}
+
+impl Lane {
+    /// Every lane, the most urgent first.
+    pub const ALL: [Lane; 2] = [Lane::Urgent, Lane::Bulk];
+
+    /// The word in metrics and names of queues.
+    pub fn word(self) -> &'static str {
+        match self {
+            Lane::Urgent => "urgent",
+            Lane::Bulk => "bulk",
+        }
+    }
+}
+
+/// One verified webhook, byte for byte.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Our id of it, answered to the sender.
+    pub id: DeliveryId,
+    /// Who sent it.
+    pub host: Host,
+    /// Which of that host's sources: the last part of the path, or `default`.
+    pub source: String,
+    /// The host's word for the event: `workflow_run`, `Pipeline Hook`. Not covered by the signature.
+    pub event: String,
+    /// The host's id of this delivery, stable when it is sent again; none where the host has no such id.
+    pub key: Option<String>,
+    /// SHA-256 of the raw body in hex: the second replay key, because hosts do not sign their delivery ids.
+    pub body_sha256: String,
+    /// When its last byte arrived.
+    pub received_at: Timestamp,
+    /// The headers that are kept, names in lower case; secrets are never among them.
+    pub headers: Vec<(String, String)>,
+    /// The delivery that this is a wanted repetition of; such a one passes by the duplicate checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<DeliveryId>,
+    /// The raw body. Travels beside the JSON of the envelope, not in it.
+    #[serde(skip)]
+    pub body: Bytes,
+}
+
+/// A webhook that was turned away, as a sample for the ledger. It carries no body.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Our id of it.
+    pub id: DeliveryId,
+    /// Whom it claims to come from.
+    pub host: Host,
+    /// The source in its path.
+    pub source: String,
+    /// The event that it claims to be.
+    pub event: Option<String>,
+    /// Why it was turned away: `bad_signature`, `missing_signature`, `no_secret`…
+    pub reason: String,
+    /// When.
+    pub received_at: Timestamp,
+}
+
+/// Something to do, as it lies in the queue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Work {
+    /// Understand a delivery and write what it tells.
+    Delivery(Delivery),
+    /// Note a refused delivery in the ledger.
+    Refusal(Refusal),
+}
+
+/// Why an envelope cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvelopeError {
+    /// Written by a newer build: give it back, never bury it.
+    #[error("envelope version {0} or its kind is unknown to this build; give it to a newer one")]
+    Unknown(u8),
+    /// Not an envelope at all.
+    #[error("malformed envelope: {0}")]
+    Malformed(String),
+}
+
+impl Work {
+    /// The version of the envelope that this build writes.
+    pub const VERSION: u8 = 1;
+
+    /// The envelope: a version byte, the length of the JSON as a big-endian u32, the JSON, the raw body.
+    pub fn encode(&self) -> Bytes {
+        let head = serde_json::to_vec(self).expect("work has only strings and numbers in it");
+        let body: &[u8] = match self {
+            Work::Delivery(delivery) => &delivery.body,
+            Work::Refusal(_) => &[],
+        };
+        let length = u32::try_from(head.len()).expect("headers are limited to a few kilobytes");
+        let mut envelope = BytesMut::with_capacity(5 + head.len() + body.len());
+        envelope.put_u8(Work::VERSION);
+        envelope.put_u32(length);
+        envelope.put_slice(&head);
+        envelope.put_slice(body);
+        envelope.freeze()
+    }
+
+    /// Opens an envelope; the body shares its memory.
+    ///
+    /// # Errors
+    /// `Unknown` for a version or kind of a newer build, `Malformed` for anything else.
+    pub fn decode(envelope: &Bytes) -> Result<Work, EnvelopeError> {
+        let malformed = |why: &str| EnvelopeError::Malformed(why.to_owned());
+        let version = *envelope.first().ok_or_else(|| malformed("it is empty"))?;
+        if version != Work::VERSION {
+            return Err(EnvelopeError::Unknown(version));
+        }
+        let length = envelope.get(1..5).ok_or_else(|| malformed("it ends before its length"))?;
+        let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
+        let head = envelope.get(5..5 + length).ok_or_else(|| malformed("it ends before its JSON does"))?;
+        let kind: Kind = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
+        if !matches!(kind.kind.as_str(), "delivery" | "refusal") {
+            return Err(EnvelopeError::Unknown(version));
+        }
+        let mut work: Work = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
+        if let Work::Delivery(delivery) = &mut work {
+            delivery.body = envelope.slice(5 + length..);
+        }
+        Ok(work)
+    }
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery() -> Work {
+        Work::Delivery(Delivery {
+            id: DeliveryId::fresh(),
+            host: Host::Github,
+            source: "default".into(),
+            event: "workflow_run".into(),
+            key: Some("72d3162e".into()),
+            body_sha256: "00".into(),
+            received_at: Timestamp(1),
+            headers: vec![("x-github-event".into(), "workflow_run".into())],
+            replay_of: None,
+            body: Bytes::from_static(b"{\"raw\": \xff}"),
+        })
+    }
+
+    #[test]
+    fn an_envelope_gives_back_every_byte() {
+        let work = delivery();
+
+        assert_eq!(Work::decode(&work.encode()).expect("our own envelope"), work);
+    }
+
+    #[test]
+    fn a_newer_envelope_is_unknown_not_malformed() {
+        let mut newer = delivery().encode().to_vec();
+        newer[0] = 2;
+        let other_kind = [&[1, 0, 0, 0, 19][..], br#"{"kind":"artifact"}"#].concat();
+
+        assert!(matches!(Work::decode(&newer.into()), Err(EnvelopeError::Unknown(2))));
+        assert!(matches!(Work::decode(&other_kind.into()), Err(EnvelopeError::Unknown(1))));
+    }
+
+    #[test]
+    fn a_cut_envelope_is_malformed() {
+        let whole = delivery().encode();
+
+        for length in [0, 3, 20] {
+            assert!(matches!(Work::decode(&whole.slice(..length)), Err(EnvelopeError::Malformed(_))), "{length}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The words of Pipecast: ids, instants, statuses, versions, facts and how they merge, topics and envelopes.
+//! Knows nothing of HTTP, SQL or sockets and does no I/O.
+
+pub mod announcement;
+pub mod delivery;
+pub mod execution;
+pub mod facts;
+pub mod id;
+pub mod job;
+pub mod pipeline;
+pub mod status;
+pub mod time;
+pub mod told;
+pub mod topic;
+pub mod version;
+
+pub use announcement::{Announcement, Epoch};
+pub use delivery::{Delivery, EnvelopeError, Host, Lane, Refusal, Work};
+pub use execution::Execution;
+pub use facts::{ChangeFacts, ExecutionFacts, Facts, JobFacts, Outcome, PipelineFacts, PipelineKey, ProjectFacts, RefFacts};
+pub use id::{DeliveryId, ExecutionId, JobId, PipelineId, ProjectId, SourceId};
+pub use job::{Job, Step};
+pub use pipeline::{Pipeline, Project};
+pub use status::{Status, StatusFact};
+pub use time::Timestamp;
+pub use told::Told;
+pub use topic::Topic;
+pub use version::Version;

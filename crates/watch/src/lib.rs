@@ -1,0 +1,1 @@
+//! Topics on this node: the last value of each, its watchers, and healing from the database.

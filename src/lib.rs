@@ -1,0 +1,1 @@
+//! The realtime service. See docs/architecture.md.
