@@ -1,1 +1,3 @@
-//! The realtime service. See docs/architecture.md.
+//! The realtime service: webhooks in, live state out. Reads the database and never writes it.
+
+pub mod config;
