@@ -1,3 +1,10 @@
 //! The realtime service: webhooks in, live state out. Reads the database and never writes it.
 
 pub mod config;
+pub mod drain;
+pub mod health;
+pub mod metrics;
+pub mod roles;
+pub mod routes;
+pub mod server;
+pub mod telemetry;
