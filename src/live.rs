@@ -8,7 +8,7 @@ use actix_web::body::BoxBody;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
-use pipecast_http::{Caller, Code, Problem};
+use pipecast_http::{Caller, Code, Problem, Query};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use serde::Deserialize;
@@ -46,7 +46,12 @@ pub struct Live {
 impl Live {
     /// Nothing is open yet.
     pub fn new(settings: config::Live, watch: Watch) -> Arc<Self> {
-        Arc::new(Live { door: Door::new(settings.clone()), settings, watch, draining: CancellationToken::new() })
+        Arc::new(Live {
+            door: Door::new(settings.clone()),
+            settings,
+            watch,
+            draining: CancellationToken::new(),
+        })
     }
 
     /// How many sockets and streams are open.
@@ -79,7 +84,9 @@ impl Live {
     async fn join(&self, hub: &Hub, topic: Topic) -> Result<pipecast_watch::Listener, Problem> {
         self.watch.join(topic, hub.bell()).await.map_err(|error| {
             tracing::warn!(%error, "cannot watch {topic}");
-            Problem::new(Code::Unavailable).detail(format!("cannot read {topic} now")).retry_after(Duration::from_secs(2))
+            Problem::new(Code::Unavailable)
+                .detail(format!("cannot read {topic} now"))
+                .retry_after(Duration::from_secs(2))
         })
     }
 }
@@ -90,8 +97,12 @@ impl From<Refused> for Problem {
             Refused::Origin(origin) => {
                 Problem::new(Code::OriginRefused).detail(format!("pages of {origin} may not connect; add the origin to live.allowed_origins"))
             }
-            Refused::AddressFull => Problem::new(Code::TooMany).detail("your address has as many connections as it may").retry_after(Duration::from_secs(60)),
-            Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable).detail("as many connections as this node takes").retry_after(Duration::from_secs(5)),
+            Refused::AddressFull => Problem::new(Code::TooMany)
+                .detail("your address has as many connections as it may")
+                .retry_after(Duration::from_secs(60)),
+            Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable)
+                .detail("as many connections as this node takes")
+                .retry_after(Duration::from_secs(5)),
             Refused::Draining => Problem::new(Code::Draining).retry_after(Duration::from_secs(2)),
         }
     }
@@ -141,14 +152,6 @@ struct Wishes {
     topics: Option<String>,
 }
 
-impl Wishes {
-    fn of(request: &HttpRequest) -> Result<Self, Problem> {
-        web::Query::<Wishes>::from_query(request.query_string())
-            .map(web::Query::into_inner)
-            .map_err(|error| Problem::new(Code::InvalidQuery).detail(format!("{error}; the parameters are since, profile and topics")))
-    }
-}
-
 async fn watch_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
     open_socket(here, caller, request, Some(Topic::Pipeline(*id)), payload).await
 }
@@ -178,11 +181,15 @@ async fn stream_monitor(here: Here, caller: Caller, request: HttpRequest) -> Res
 }
 
 async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let wanted = Wishes::of(&request)?.topics.unwrap_or_default();
+    let wanted = wishes_of(&request)?.topics.unwrap_or_default();
     let mut topics = wanted
         .split(',')
         .filter(|topic| !topic.is_empty())
-        .map(|topic| topic.parse().map_err(|error: pipecast_model::topic::UnknownTopic| Problem::new(Code::InvalidQuery).detail(error.to_string())))
+        .map(|topic| {
+            topic
+                .parse()
+                .map_err(|error: pipecast_model::topic::UnknownTopic| Problem::new(Code::InvalidQuery).detail(error.to_string()))
+        })
         .collect::<Result<Vec<Topic>, _>>()?;
     topics.sort_unstable();
     topics.dedup();
@@ -196,27 +203,42 @@ async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result
 /// Opens a socket on one topic, or one that takes commands.
 async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Option<Topic>, payload: web::Payload) -> Result<HttpResponse, Problem> {
     caller.may_read(topic.unwrap_or(Topic::Monitor))?;
-    let wishes = Wishes::of(&request)?;
+    let wishes = wishes_of(&request)?;
     let pass = here.live.admit(&request)?;
     let is_v1 = offers_v1(&request) || wishes.profile.as_deref() == Some("v1");
 
     let watching = match topic {
-        Some(topic) => Some(Watching::new(here.live.join(&here.hub, topic).await?, Form::Socket, wishes.since.as_deref().filter(|_| is_v1))),
+        Some(topic) => Some(Watching::new(
+            here.live.join(&here.hub, topic).await?,
+            Form::Socket,
+            wishes.since.as_deref().filter(|_| is_v1),
+        )),
         None => None,
     };
-    let most = if is_v1 { here.settings.inbound_frame } else { here.settings.inbound_frame_plain };
+    let most = if is_v1 {
+        here.settings.inbound_frame
+    } else {
+        here.settings.inbound_frame_plain
+    };
     let (payload, too_big) = guarded(&request, payload, most);
-    let (response, _session, messages) =
-        actix_ws::handle_with_protocols(&request, payload, &[protocol::V1]).map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))?;
+    let (response, _session, messages) = actix_ws::handle_with_protocols(&request, payload, &[protocol::V1])
+        .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let inbound = Inbound { messages: messages.max_frame_size(most).aggregate_continuations().max_continuation_size(most), too_big };
+    let inbound = Inbound {
+        messages: messages.max_frame_size(most).aggregate_continuations().max_continuation_size(most),
+        too_big,
+    };
 
     let mut connection = Connection::new(here.hub.sit(here.settings.ping), pass);
-    let greeting = watching.as_ref().map(|watching| protocol::subscribed(None, watching.topic(), watching.is_resumed(), watching.id().as_deref()));
+    let greeting = watching
+        .as_ref()
+        .map(|watching| protocol::subscribed(None, watching.topic(), watching.is_resumed(), watching.id().as_deref()));
     if let Some(watching) = watching {
         connection.watch(watching);
     }
-    let mux = topic.is_none().then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings)));
+    let mux = topic
+        .is_none()
+        .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings)));
     let response = response.map_body(|_, handshake| {
         let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, handshake);
         match (topic, greeting) {
@@ -231,7 +253,7 @@ async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Op
 
 async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>) -> Result<HttpResponse, Problem> {
     topics.iter().try_for_each(|topic| caller.may_read(*topic))?;
-    Wishes::of(&request)?;
+    wishes_of(&request)?;
     let pass = here.live.admit(&request)?;
     let mut watched = Vec::with_capacity(topics.len());
     for topic in topics {
@@ -246,15 +268,23 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
         .body(Events::new(connection, &here.settings)))
 }
 
+fn wishes_of(request: &HttpRequest) -> Result<Wishes, Problem> {
+    Query::<Wishes>::extract(request).into_inner().map(|Query(wishes)| wishes)
+}
+
 fn offers_v1(request: &HttpRequest) -> bool {
-    let offers = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL).filter_map(|value| value.to_str().ok());
+    let offers = request
+        .headers()
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok());
     offers.flat_map(|value| value.split(',')).any(|offer| offer.trim() == protocol::V1)
 }
 
 /// The payload behind a guard that looks at frame headers before anything is buffered.
 fn guarded(request: &HttpRequest, payload: web::Payload, most: u64) -> (web::Payload, Rc<std::cell::Cell<bool>>) {
     let (guard, too_big) = Guard::new(payload.into_inner(), most);
-    let mut guarded = actix_web::dev::Payload::Stream { payload: Box::pin(guard) };
+    let guard: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<bytes::Bytes, actix_web::error::PayloadError>>>> = Box::pin(guard);
+    let mut guarded = actix_web::dev::Payload::Stream { payload: guard };
     let payload = web::Payload::from_request(request, &mut guarded).now_or_never().and_then(Result::ok);
     (payload.expect("taking a payload neither waits nor fails"), too_big)
 }

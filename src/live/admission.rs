@@ -60,8 +60,17 @@ impl Door {
     /// A door with nobody inside.
     pub fn new(settings: config::Live) -> Arc<Self> {
         let tokens = f64::from(settings.handshakes_per_second);
-        let inside = Inside { total: 0, by_network: HashMap::new(), tokens, refilled: Instant::now() };
-        Arc::new(Door { settings, inside: Mutex::new(inside), emptied: Notify::new() })
+        let inside = Inside {
+            total: 0,
+            by_network: HashMap::new(),
+            tokens,
+            refilled: Instant::now(),
+        };
+        Arc::new(Door {
+            settings,
+            inside: Mutex::new(inside),
+            emptied: Notify::new(),
+        })
     }
 
     /// Lets one in, until the pass is dropped. Loopback is exempt from the limits by address and by time.
@@ -83,7 +92,10 @@ impl Door {
         }
         inside.total += 1;
         metrics::gauge!("pipecast_connections").set(inside.total as f64);
-        Ok(Pass { door: Arc::clone(self), network })
+        Ok(Pass {
+            door: Arc::clone(self),
+            network,
+        })
     }
 
     /// How many are inside.
@@ -166,7 +178,10 @@ pub fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Ref
     let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
     let origin = String::from_utf8_lossy(origin.as_bytes());
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")).is_some_and(|rest| !host.is_empty() && rest.eq_ignore_ascii_case(host));
+    let own = origin
+        .strip_prefix("http://")
+        .or_else(|| origin.strip_prefix("https://"))
+        .is_some_and(|rest| !host.is_empty() && rest.eq_ignore_ascii_case(host));
     if own || allowed.iter().any(|known| *known == origin) {
         return Ok(());
     }
@@ -180,7 +195,10 @@ mod tests {
     use super::*;
 
     fn origin(origin: &str, allowed: &[String]) -> bool {
-        let request = TestRequest::default().insert_header(("Host", "ci.example.org:8080")).insert_header(("Origin", origin)).to_http_request();
+        let request = TestRequest::default()
+            .insert_header(("Host", "ci.example.org:8080"))
+            .insert_header(("Origin", origin))
+            .to_http_request();
         check_origin(&request, allowed).is_ok()
     }
 
@@ -190,7 +208,14 @@ mod tests {
 
         assert!(origin("http://ci.example.org:8080", &allowed));
         assert!(origin("https://board.example.org", &allowed));
-        for stranger in ["https://evil.example", "null", "http://ci.example.org", "https://board.example.org.evil.example", "http://ci.example.org:8080@evil.example", ""] {
+        for stranger in [
+            "https://evil.example",
+            "null",
+            "http://ci.example.org",
+            "https://board.example.org.evil.example",
+            "http://ci.example.org:8080@evil.example",
+            "",
+        ] {
             assert!(!origin(stranger, &allowed), "{stranger:?}");
         }
     }

@@ -22,7 +22,12 @@ pub struct Connection {
 impl Connection {
     /// A connection that watches nothing yet.
     pub fn new(seat: Seat, pass: Pass) -> Self {
-        Connection { seat, watched: Vec::new(), turn: 0, _pass: pass }
+        Connection {
+            seat,
+            watched: Vec::new(),
+            turn: 0,
+            _pass: pass,
+        }
     }
 
     /// Begins to watch.

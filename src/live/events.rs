@@ -28,7 +28,12 @@ impl Events {
     pub fn new(connection: Connection, settings: &Rc<config::Live>) -> Self {
         let retry = 2_000 + rand::random_range(0..1_000);
         let opening = Some(Bytes::from(format!("retry: {retry}\n\n")));
-        Events { connection, opening, ends: Instant::now() + jittered(settings.lifetime), is_over: false }
+        Events {
+            connection,
+            opening,
+            ends: Instant::now() + jittered(settings.lifetime),
+            is_over: false,
+        }
     }
 
     /// The last words: when to come back.

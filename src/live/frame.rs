@@ -69,7 +69,9 @@ pub fn event_snapshot(last: &Last) -> Bytes {
 
 /// A value as a change on an event stream.
 pub fn event_change(last: &Last) -> Bytes {
-    Bytes::clone(last.rendering(Rendering::EventChange, |last| event("status_change", Some(&last.id), &last.json("status_change"))))
+    Bytes::clone(last.rendering(Rendering::EventChange, |last| {
+        event("status_change", Some(&last.id), &last.json("status_change"))
+    }))
 }
 
 #[cfg(test)]
@@ -78,7 +80,12 @@ mod tests {
 
     #[test]
     fn the_length_is_written_in_the_shortest_form() {
-        for (length, header) in [(0, &[0x81, 0][..]), (125, &[0x81, 125]), (126, &[0x81, 126, 0, 126]), (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0])] {
+        for (length, header) in [
+            (0, &[0x81, 0][..]),
+            (125, &[0x81, 125]),
+            (126, &[0x81, 126, 0, 126]),
+            (65_536, &[0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]),
+        ] {
             let frame = text(&"a".repeat(length));
 
             assert_eq!(&frame[..header.len()], header, "{length}");

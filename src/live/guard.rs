@@ -29,7 +29,14 @@ impl Guard {
     /// A guard before `payload`, and the flag that it sets when it ends the stream because of a frame that is too large.
     pub fn new(payload: Payload, most: u64) -> (Self, Rc<Cell<bool>>) {
         let tripped = Rc::new(Cell::new(false));
-        let guard = Guard { payload, most, tripped: Rc::clone(&tripped), rest: 0, header: [0; 10], header_length: 0 };
+        let guard = Guard {
+            payload,
+            most,
+            tripped: Rc::clone(&tripped),
+            rest: 0,
+            header: [0; 10],
+            header_length: 0,
+        };
         (guard, tripped)
     }
 

@@ -53,7 +53,10 @@ impl Hub {
             bell: Arc::new(Bell::default()),
             seats: RefCell::default(),
             by_topic: RefCell::default(),
-            wheel: RefCell::new(Wheel { slots: vec![Vec::new(); WHEEL], at: 0 }),
+            wheel: RefCell::new(Wheel {
+                slots: vec![Vec::new(); WHEEL],
+                at: 0,
+            }),
             seated: Cell::new(0),
         });
         actix_web::rt::spawn(wake_by_topic(Rc::clone(&hub)));
@@ -70,9 +73,20 @@ impl Hub {
     /// A place for a watcher, who first looks at the clock in `first`.
     pub fn sit(self: &Rc<Self>, first: Duration) -> Seat {
         let generation = self.seated.replace(self.seated.get() + 1);
-        let number = self.seats.borrow_mut().insert(Taken { generation, waker: None, due: Instant::now() + first, leave: None });
+        let number = self.seats.borrow_mut().insert(Taken {
+            generation,
+            waker: None,
+            due: Instant::now() + first,
+            leave: None,
+        });
         self.wheel.borrow_mut().add((number, generation), first);
-        Seat { hub: Rc::clone(self), number, generation, topics: RefCell::default(), leaves: Cell::new(false) }
+        Seat {
+            hub: Rc::clone(self),
+            number,
+            generation,
+            topics: RefCell::default(),
+            leaves: Cell::new(false),
+        }
     }
 
     /// Asks seats to leave and to come back at a random moment of `window`.
@@ -203,7 +217,12 @@ async fn wake_by_time(hub: Rc<Hub>) {
         let now = Instant::now();
         let seats = hub.wheel.borrow_mut().turn();
         for (number, generation) in seats {
-            let due = hub.seats.borrow().get(number).filter(|taken| taken.generation == generation).map(|taken| taken.due);
+            let due = hub
+                .seats
+                .borrow()
+                .get(number)
+                .filter(|taken| taken.generation == generation)
+                .map(|taken| taken.due);
             match due {
                 Some(due) if due <= now => hub.wake(number),
                 Some(due) => hub.wheel.borrow_mut().add((number, generation), due - now),
@@ -227,7 +246,13 @@ async fn drain(hub: Rc<Hub>, draining: CancellationToken, window: Duration) {
     }
     // Whoever came in while the others were leaving goes at once.
     loop {
-        let late: Vec<_> = hub.seats.borrow().iter().filter(|(_, taken)| taken.leave.is_none()).map(|(number, _)| number).collect();
+        let late: Vec<_> = hub
+            .seats
+            .borrow()
+            .iter()
+            .filter(|(_, taken)| taken.leave.is_none())
+            .map(|(number, _)| number)
+            .collect();
         hub.send_away(&late, window);
         tokio::time::sleep(SLICE).await;
     }

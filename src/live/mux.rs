@@ -29,7 +29,13 @@ pub struct Mux {
 impl Mux {
     /// A mux without topics.
     pub fn new(watch: Watch, bell: Arc<Bell>, settings: Rc<config::Live>) -> Self {
-        Mux { watch, bell, settings, joins: FuturesUnordered::new(), joining: Vec::new() }
+        Mux {
+            watch,
+            bell,
+            settings,
+            joins: FuturesUnordered::new(),
+            joining: Vec::new(),
+        }
     }
 
     /// Acts on a command and returns the answers that are due at once.
@@ -37,10 +43,19 @@ impl Mux {
         match serde_json::from_str::<Command>(text) {
             Ok(Command::Sub { cid, topics }) => topics.iter().filter_map(|wanted| self.subscribe(cid, wanted, connection).err()).collect(),
             Ok(Command::Unsub { cid, topics }) => topics.iter().map(|topic| self.unsubscribe(cid, topic, connection)).collect(),
-            Ok(Command::Auth { cid }) => vec![protocol::error(cid, "bad_request", "this service has no accounts yet; reading needs no token", false)],
+            Ok(Command::Auth { cid }) => vec![protocol::error(
+                cid,
+                "bad_request",
+                "this service has no accounts yet; reading needs no token",
+                false,
+            )],
             Ok(Command::Pong) => Vec::new(),
             Err(error) => {
-                let code = if error.to_string().contains("unknown variant") { "unknown_command" } else { "bad_request" };
+                let code = if error.to_string().contains("unknown variant") {
+                    "unknown_command"
+                } else {
+                    "bad_request"
+                };
                 vec![protocol::error(cid_of(text), code, &format!("cannot read the command: {error}"), false)]
             }
         }
@@ -50,7 +65,9 @@ impl Mux {
     pub fn poll_joins(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Vec<String> {
         let mut answers = Vec::new();
         while !self.joins.is_empty() {
-            let Poll::Ready(Some((cid, topic, since, joined))) = self.joins.poll_next_unpin(cx) else { break };
+            let Poll::Ready(Some((cid, topic, since, joined))) = self.joins.poll_next_unpin(cx) else {
+                break;
+            };
             if !self.joining.contains(&topic) {
                 continue;
             }
@@ -72,7 +89,9 @@ impl Mux {
 
     fn subscribe(&mut self, cid: Option<i64>, wanted: &Wanted, connection: &Connection) -> Result<(), String> {
         let (text, since) = wanted.parts();
-        let topic: Topic = text.parse().map_err(|error: pipecast_model::topic::UnknownTopic| protocol::error(cid, "unknown_topic", &error.to_string(), false))?;
+        let topic: Topic = text
+            .parse()
+            .map_err(|error: pipecast_model::topic::UnknownTopic| protocol::error(cid, "unknown_topic", &error.to_string(), false))?;
         if connection.watches(topic) || self.joining.contains(&topic) {
             return Err(protocol::error(cid, "already_subscribed", &format!("{topic} is being watched already"), false));
         }

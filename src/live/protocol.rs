@@ -117,14 +117,13 @@ pub fn reconnect(after_ms: u64, reason: &str) -> String {
 
 /// The snapshot of a topic that has no state yet.
 pub fn unknown(topic: Topic) -> String {
-    json!({"type": "snapshot", "topic": topic, "status": "unknown", "timestamp": Timestamp::now(), "id": Value::Null, "seq": 0, "data": Value::Null}).to_string()
+    json!({"type": "snapshot", "topic": topic, "status": "unknown", "timestamp": Timestamp::now(), "id": Value::Null, "seq": 0, "data": Value::Null})
+        .to_string()
 }
 
 /// One page of the monitor's snapshot; `entries` are JSON objects.
 pub fn page(entries: &[String], complete: bool) -> String {
     let timestamp = Timestamp::now();
     let entries = entries.join(",");
-    format!(
-        r#"{{"type":"snapshot","topic":"monitor","status":"live","timestamp":"{timestamp}","complete":{complete},"data":{{"pipelines":[{entries}]}}}}"#
-    )
+    format!(r#"{{"type":"snapshot","topic":"monitor","status":"live","timestamp":"{timestamp}","complete":{complete},"data":{{"pipelines":[{entries}]}}}}"#)
 }

@@ -76,7 +76,9 @@ impl Socket {
         if is_v1 {
             let conn = format!("c_{:08x}", rand::random::<u32>());
             let settings = &socket.settings;
-            socket.control.push_back(frame::text(&protocol::hello(&conn, settings.ping, settings.pong, settings.max_topics)));
+            socket
+                .control
+                .push_back(frame::text(&protocol::hello(&conn, settings.ping, settings.pong, settings.max_topics)));
         }
         socket
     }
@@ -98,7 +100,9 @@ impl Socket {
 
     fn listen(&mut self, cx: &mut Context<'_>) {
         while self.phase == Phase::Open {
-            let Poll::Ready(message) = Pin::new(&mut self.inbound.messages).poll_next(cx) else { return };
+            let Poll::Ready(message) = Pin::new(&mut self.inbound.messages).poll_next(cx) else {
+                return;
+            };
             self.heard = Instant::now();
             self.pinged = None;
             match message {
@@ -136,8 +140,18 @@ impl Socket {
     fn hear_outside_mux(&mut self, text: &str) {
         match serde_json::from_str::<protocol::Command>(text) {
             Ok(protocol::Command::Pong) => {}
-            Ok(_) => self.say(&protocol::error(None, "bad_request", "this path watches one topic; open /ws for sub and unsub", false)),
-            Err(_) => self.say(&protocol::error(None, "unknown_command", "commands are JSON objects with cmd: sub, unsub, auth or pong", false)),
+            Ok(_) => self.say(&protocol::error(
+                None,
+                "bad_request",
+                "this path watches one topic; open /ws for sub and unsub",
+                false,
+            )),
+            Err(_) => self.say(&protocol::error(
+                None,
+                "unknown_command",
+                "commands are JSON objects with cmd: sub, unsub, auth or pong",
+                false,
+            )),
         }
     }
 

@@ -67,7 +67,10 @@ impl Watching {
     /// Starts with a snapshot, unless `since` is the very state that the topic is in.
     pub fn new(listener: Listener, form: Form, since: Option<&str>) -> Self {
         let feed = listener.feed();
-        let current = feed.page(0, u64::MAX, 1).pop().filter(|(_, last)| feed.topic() == last.topic && since == Some(last.id.as_str()));
+        let current = feed
+            .page(0, u64::MAX, 1)
+            .pop()
+            .filter(|(_, last)| feed.topic() == last.topic && since == Some(last.id.as_str()));
         let place = match current {
             Some((number, _)) => Place::After(number),
             None => Place::Start,
