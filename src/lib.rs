@@ -1,3 +1,12 @@
-//! The realtime service. See docs/architecture.md.
+//! The realtime service: webhooks in, live state out. Reads the database and never writes it.
 
+pub mod config;
+pub mod drain;
+pub mod health;
+pub mod live;
+pub mod metrics;
+pub mod roles;
+pub mod routes;
+pub mod server;
 pub mod simulate;
+pub mod telemetry;
