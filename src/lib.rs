@@ -8,3 +8,4 @@ pub mod roles;
 pub mod routes;
 pub mod server;
 pub mod telemetry;
+pub mod webhooks;

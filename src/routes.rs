@@ -8,12 +8,12 @@ use pipecast_http::{Code, Problem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{health, metrics};
+use crate::{health, metrics, webhooks};
 
 /// All routes. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
     config
-        .service(scope("").wrap(safe_headers()).configure(health::routes).route("/metrics", web::get().to(metrics::show_metrics)))
+        .service(scope("").wrap(safe_headers()).configure(webhooks::routes).configure(health::routes).route("/metrics", web::get().to(metrics::show_metrics)))
         .default_service(web::to(nothing_here));
 }
 
