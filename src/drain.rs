@@ -86,6 +86,9 @@ mod tests {
         assert!(!waiting.is_finished());
         drop(second);
 
-        tokio::time::timeout(Duration::from_secs(5), waiting).await.expect("released").expect("no panic");
+        tokio::time::timeout(Duration::from_secs(5), waiting)
+            .await
+            .expect("released")
+            .expect("no panic");
     }
 }

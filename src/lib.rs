@@ -3,6 +3,7 @@
 pub mod config;
 pub mod drain;
 pub mod health;
+pub mod live;
 pub mod metrics;
 pub mod roles;
 pub mod routes;

@@ -13,7 +13,13 @@ use crate::{health, metrics, webhooks};
 /// All routes. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
     config
-        .service(scope("").wrap(safe_headers()).configure(webhooks::routes).configure(health::routes).route("/metrics", web::get().to(metrics::show_metrics)))
+        .service(
+            scope("")
+                .wrap(safe_headers())
+                .configure(webhooks::routes)
+                .configure(health::routes)
+                .route("/metrics", web::get().to(metrics::show_metrics)),
+        )
         .default_service(web::to(nothing_here));
 }
 

@@ -70,7 +70,9 @@ fn watch_over(connection: &dyn Any, _: &mut actix_web::dev::Extensions) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
-    let done = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED)).and_then(|()| socket.set_tcp_keepalive(&probes));
+    let done = socket
+        .set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+        .and_then(|()| socket.set_tcp_keepalive(&probes));
     if let Err(error) = done {
         warn!(%error, "cannot set the timeouts of a connection: {error}");
     }

@@ -60,7 +60,9 @@ impl Config {
         let file = choose_file(file, &environment);
         let mut layers = config::Config::builder().add_source(defaults);
         if let Some(path) = &file {
-            let read = config::Config::builder().add_source(File::from(path.as_path()).format(FileFormat::Toml)).build()?;
+            let read = config::Config::builder()
+                .add_source(File::from(path.as_path()).format(FileFormat::Toml))
+                .build()?;
             refuse_unknown(&known, read.clone().try_deserialize()?, "", &path.display().to_string())?;
             layers = layers.add_source(read);
         }
@@ -75,7 +77,13 @@ impl Config {
                 continue;
             }
             let value = match find(&known, &key) {
-                Some(ValueKind::Array(_)) => Value::from(text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect::<Vec<_>>()),
+                Some(ValueKind::Array(_)) => Value::from(
+                    text.split(',')
+                        .map(str::trim)
+                        .filter(|item| !item.is_empty())
+                        .map(str::to_owned)
+                        .collect::<Vec<_>>(),
+                ),
                 Some(ValueKind::Table(_)) | None if !is_open(&key) => return Err(Error::UnknownKey { key, origin: name }),
                 _ => Value::from(text),
             };
@@ -87,7 +95,10 @@ impl Config {
 }
 
 fn choose_file(asked: Option<&Path>, environment: &[(String, String)]) -> Option<PathBuf> {
-    let named = environment.iter().find(|(name, path)| name == FILE && !path.is_empty()).map(|(_, path)| PathBuf::from(path));
+    let named = environment
+        .iter()
+        .find(|(name, path)| name == FILE && !path.is_empty())
+        .map(|(_, path)| PathBuf::from(path));
     let usual = || Some(PathBuf::from(USUAL_FILE)).filter(|path| path.is_file());
     asked.map(Path::to_owned).or(named).or_else(usual)
 }
@@ -114,7 +125,12 @@ fn refuse_unknown(known: &Map<String, Value>, given: Map<String, Value>, above: 
             (Some(ValueKind::Table(_)), _) if OPEN_TABLES.contains(&key.as_str()) => {}
             (Some(ValueKind::Table(below)), ValueKind::Table(table)) => refuse_unknown(below, table, &key, origin)?,
             (Some(_), _) => {}
-            (None, _) => return Err(Error::UnknownKey { key, origin: origin.to_owned() }),
+            (None, _) => {
+                return Err(Error::UnknownKey {
+                    key,
+                    origin: origin.to_owned(),
+                });
+            }
         }
     }
     Ok(())

@@ -73,7 +73,9 @@ impl Caller {
     /// # Errors
     /// `anonymous_refused` where there is no account and anonymous reading does not cover the request.
     pub fn of(request: &HttpRequest) -> Result<Caller, Problem> {
-        let reading = request.app_data::<web::Data<AnonymousReading>>().map_or(AnonymousReading::Loopback, |data| *data.get_ref());
+        let reading = request
+            .app_data::<web::Data<AnonymousReading>>()
+            .map_or(AnonymousReading::Loopback, |data| *data.get_ref());
         match reading {
             AnonymousReading::Everyone => Ok(Caller::Anonymous),
             AnonymousReading::Loopback if is_local(request.headers()) => Ok(Caller::Anonymous),
@@ -136,7 +138,16 @@ mod tests {
 
     #[test]
     fn foreign_names_and_forwarded_requests_may_not() {
-        for host in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::2]:80", "10.0.0.1", "", "[::1", "localhost@evil"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[::2]:80",
+            "10.0.0.1",
+            "",
+            "[::1",
+            "localhost@evil",
+        ] {
             assert!(caller(&[("host", host)]).is_err(), "{host}");
         }
         assert!(caller(&[]).is_err());

@@ -88,7 +88,10 @@ impl<T: Serialize> Responder for Page<T> {
         let mut response = HttpResponse::Ok();
         response.insert_header((header::CACHE_CONTROL, "no-cache"));
         if let Some(cursor) = &self.next_cursor {
-            response.insert_header((header::LINK, format!("<{}?{}>; rel=\"next\"", request.path(), next_query(request.query_string(), cursor))));
+            response.insert_header((
+                header::LINK,
+                format!("<{}?{}>; rel=\"next\"", request.path(), next_query(request.query_string(), cursor)),
+            ));
         }
         response.json(&self)
     }

@@ -52,6 +52,8 @@ codes! {
     WrongHost = UNAUTHORIZED, "wrong_host", "The delivery comes from another kind of host";
     /// There is no account, and anonymous reading does not cover the request.
     AnonymousRefused = FORBIDDEN, "anonymous_refused", "Reading needs an account here";
+    /// A page of an origin that is not allowed here.
+    OriginRefused = FORBIDDEN, "origin_refused", "Pages of this origin may not connect";
     /// There is no such thing.
     NotFound = NOT_FOUND, "not_found", "There is no such thing";
     /// The path exists with other methods.
@@ -224,7 +226,10 @@ mod tests {
 
         assert_eq!(response.status(), 404);
         assert_eq!(response.headers().get("content-type").expect("set"), "application/problem+json");
-        assert_eq!(response.headers().get("x-request-id").expect("set").to_str().expect("text"), problem.request_id().to_string());
+        assert_eq!(
+            response.headers().get("x-request-id").expect("set").to_str().expect("text"),
+            problem.request_id().to_string()
+        );
         let body: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body()).await.expect("a body")).expect("json");
         assert_eq!(
             body,
