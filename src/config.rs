@@ -9,6 +9,7 @@ mod server;
 mod sources;
 mod store;
 pub mod value;
+mod watch;
 pub mod webhooks;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use server::Server;
 pub use sources::{Error, Loaded};
 pub use store::Store;
 pub use value::Secret;
+pub use watch::Watch;
 pub use webhooks::Webhooks;
 
 /// The commented defaults, which are also the reference of all settings.
@@ -42,6 +44,8 @@ pub struct Config {
     pub fabric: Fabric,
     /// Receivers of deliveries.
     pub webhooks: Webhooks,
+    /// Topics that this node keeps current.
+    pub watch: Watch,
     /// Sockets and streams.
     pub live: Live,
     /// How long what is kept.

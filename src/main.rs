@@ -92,7 +92,10 @@ fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 fn print(text: &str) -> anyhow::Result<()> {

@@ -14,6 +14,7 @@ use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::EmbeddedQueue;
 use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_watch::Watch;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -22,6 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
+use crate::live::{self, Live};
 use crate::{routes, server, telemetry};
 
 /// How long a request that was just finished has to leave the process, once nothing is held any more.
@@ -49,6 +51,7 @@ pub struct Running {
     pub address: SocketAddr,
     tasks: Tasks,
     server: ServerHandle,
+    live: Arc<Live>,
     drain: Drain,
     /// Cancelled last: whoever still works on claims ends on it.
     workers: CancellationToken,
@@ -71,7 +74,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         store,
         fabric,
         webhooks,
-        live: _,
+        watch,
+        live,
         retention: _,
         log: _,
     } = config;
@@ -80,22 +84,40 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let options = store.options(&data_dir);
     pipecast_store::migrate(&options).await.context("cannot migrate the database")?;
     let (reader, _writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
-    let queue = EmbeddedQueue::open(fabric.queue.options(&data_dir, webhooks.max_body)).await.context("cannot open the queue")?;
+    let queue = EmbeddedQueue::open(fabric.queue.options(&data_dir, webhooks.max_body))
+        .await
+        .context("cannot open the queue")?;
     let queue: Arc<dyn Queue> = Arc::new(queue);
-    let _bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
-    let _cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
+    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
+    let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
+
+    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), cache)
+        .await
+        .context("cannot tap the bus")?;
+    let stall = live.stall;
+    let live = Live::new(live, watch.clone());
 
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
 
+    tasks.start("watch", {
+        let (watch, workers) = (watch.clone(), workers.clone());
+        async move {
+            watch.run(workers).await;
+            Ok(())
+        }
+    });
     let recorder = web::Data::new(telemetry::start_metrics());
     let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));
     let reading = web::Data::new(listener.anonymous_reading);
     let data = {
         let (reader, queue, drain) = (web::Data::new(reader), web::Data::from(Arc::clone(&queue)), web::Data::new(drain.clone()));
+        let (watch, live) = (web::Data::new(watch), Arc::clone(&live));
         move |app: &mut web::ServiceConfig| {
-            app.app_data(recorder.clone())
+            app.configure(live::configure(Arc::clone(&live)))
+                .app_data(watch.clone())
+                .app_data(recorder.clone())
                 .app_data(health.clone())
                 .app_data(reading.clone())
                 .app_data(reader.clone())
@@ -104,7 +126,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             routes::all(&mut ServiceConfig::new(app));
         }
     };
-    let bound = server::bind(&listener, data).with_context(|| format!("cannot listen on {}", listener.listen))?;
+    let bound = server::bind(&listener, stall, data).with_context(|| format!("cannot listen on {}", listener.listen))?;
     tasks.start("server", async { bound.server.await.context("the server failed") });
     info!(address = %bound.address, "pipecast serves http://{}", bound.address);
 
@@ -112,6 +134,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         address: bound.address,
         tasks,
         server: bound.handle,
+        live,
         drain,
         workers,
         queue,
@@ -126,12 +149,18 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
 /// Whatever the database refuses.
 pub async fn migrate(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(&config.data_dir).with_context(|| format!("cannot create data_dir {}", config.data_dir.display()))?;
-    pipecast_store::migrate(&config.store.options(&config.data_dir)).await.context("cannot migrate the database")
+    pipecast_store::migrate(&config.store.options(&config.data_dir))
+        .await
+        .context("cannot migrate the database")
 }
 
 /// Bus, cache and queue of this build live inside the process, so all who use them must live there too.
 fn refuse_split_roles(roles: &BTreeSet<Role>) -> anyhow::Result<()> {
-    let missing: Vec<_> = Role::ALL.iter().filter(|role| !roles.contains(role)).map(|role| format!("{role:?}").to_lowercase()).collect();
+    let missing: Vec<_> = Role::ALL
+        .iter()
+        .filter(|role| !roles.contains(role))
+        .map(|role| format!("{role:?}").to_lowercase())
+        .collect();
     if !missing.is_empty() {
         bail!(
             "the embedded bus, cache and queue live inside one process, so it needs every role; the role {} is left out: leave --role away, or name it too",
@@ -170,6 +199,11 @@ impl Running {
             info!("shutting down: not ready, and serving for another {:?}", self.grace);
             tokio::time::sleep(self.grace).await;
         }
+        info!(
+            connections = self.live.connections(),
+            "shutting down: asking every socket and stream to come back later"
+        );
+        self.live.drain().await;
         info!("shutting down: no new connections");
         let closed = self.server.stop(true);
         tokio::select! {

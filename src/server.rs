@@ -15,10 +15,6 @@ use tracing::warn;
 
 use crate::config;
 
-/// How long the kernel keeps trying to deliver bytes to a peer that acknowledges none, before it ends the connection. A
-/// response body is not polled while the peer takes nothing, so only the kernel can end such a connection.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(20);
-
 /// A listener that is bound and not yet served.
 pub struct Bound {
     /// Where it listens; the real port where port 0 was asked for.
@@ -29,11 +25,12 @@ pub struct Bound {
     pub server: Server,
 }
 
-/// Binds the listener. Connections are accepted from now on and served as soon as `server` is polled.
+/// Binds the listener. The kernel ends a connection whose peer has taken none of the bytes that wait for it for `stall`: a
+/// response body is not polled while the peer takes nothing, so nobody else could. Connections are accepted from now on and served as soon as `server` is polled.
 ///
 /// # Errors
 /// Where the address cannot be had.
-pub fn bind(settings: &config::Server, routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> std::io::Result<Bound> {
+pub fn bind(settings: &config::Server, stall: Duration, routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> std::io::Result<Bound> {
     let app = move || {
         App::new()
             .wrap_fn(|mut request, service| {
@@ -51,7 +48,7 @@ pub fn bind(settings: &config::Server, routes: impl Fn(&mut web::ServiceConfig) 
         .keep_alive(KeepAlive::Timeout(settings.keep_alive))
         .tcp_nodelay(true)
         .shutdown_timeout(settings.drain_deadline.as_secs())
-        .on_connect(watch_over);
+        .on_connect(move |connection, _| watch_over(connection, stall));
     if settings.workers > 0 {
         server = server.workers(settings.workers);
     }
@@ -66,13 +63,11 @@ pub fn bind(settings: &config::Server, routes: impl Fn(&mut web::ServiceConfig) 
 }
 
 /// Lets the kernel end connections whose peer is gone or takes nothing.
-fn watch_over(connection: &dyn Any, _: &mut actix_web::dev::Extensions) {
+fn watch_over(connection: &dyn Any, stall: Duration) {
     let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
     let socket = SockRef::from(stream);
     let probes = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
-    let done = socket
-        .set_tcp_user_timeout(Some(UNACKNOWLEDGED))
-        .and_then(|()| socket.set_tcp_keepalive(&probes));
+    let done = socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_keepalive(&probes));
     if let Err(error) = done {
         warn!(%error, "cannot set the timeouts of a connection: {error}");
     }
