@@ -1,0 +1,197 @@
+//! Order and repetition change nothing: every order of the same tellings ends in the same rows.
+
+use pipecast_model::{ExecutionFacts, Facts, PipelineKey, Status, Told, Topic, Version};
+
+use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, pipeline, project, run};
+
+/// Five tellings of one run: a job that knows the pipeline by name only, the run twice, another job, and a second attempt.
+fn tellings(project_id: &str) -> [Facts; 5] {
+    let named = PipelineKey::Named("CI".into());
+    let by_name = |status, second, job_id| Facts {
+        project: Some(project(project_id)),
+        pipelines: vec![pipeline(named.clone(), "CI")],
+        executions: vec![ExecutionFacts {
+            external_id: "12".into(),
+            attempt: 1,
+            ordinal: 12,
+            pipeline: Told::new(Version::WEAK, named.clone()),
+            branch: Told::new(Version::WEAK, "guess".to_owned()),
+            ..ExecutionFacts::default()
+        }],
+        jobs: vec![job(12, 1, job_id, status, second)],
+        ..Facts::default()
+    };
+    [
+        by_name(Status::Running, 4, "j1"),
+        run(project_id, execution(12, 1, Status::Running, 3)),
+        run(project_id, execution(12, 1, Status::Failure, 9)),
+        by_name(Status::Failure, 8, "j1"),
+        run(project_id, execution(12, 2, Status::Queued, 20)),
+    ]
+}
+
+/// What a project's rows say, without ids, sequences and the clock.
+async fn rows(open: &Open, project_id: &str) -> Vec<String> {
+    let of = format!("JOIN projects p ON p.id = x.project_id WHERE p.external_id = '{project_id}'");
+    let mut rows = Vec::new();
+    let told = "coalesce(x.version, '-') || ' ' || CAST(x.stamps AS TEXT)";
+    for sql in [
+        format!("SELECT x.external_id || ' ' || coalesce(x.name, '-') || ' ' || x.status || ' ' || {told} FROM pipelines x {of} ORDER BY 1"),
+        format!(
+            "SELECT x.external_id || ' ' || x.attempt || ' ' || x.ordinal || ' ' || coalesce(x.pipeline_key, '-') || ' ' || x.status || ' '
+                || coalesce(x.raw_status, '-') || ' ' || coalesce(x.finished_at, 0) || ' ' || coalesce(x.number, 0) || ' ' || coalesce(x.branch, '-')
+                || ' ' || {told} || ' in ' || l.external_id
+            FROM executions x JOIN pipelines l ON l.id = x.pipeline_id {of} ORDER BY 1"
+        ),
+        format!(
+            "SELECT j.external_id || ' ' || coalesce(j.name, '-') || ' ' || j.status || ' ' || j.version || ' ' || CAST(j.stamps AS TEXT)
+            FROM jobs j JOIN executions x ON x.id = j.execution_id {of} ORDER BY 1"
+        ),
+    ] {
+        rows.extend(open.ground.look(&sql).await);
+    }
+    rows
+}
+
+#[tokio::test]
+async fn every_order_of_five_tellings_ends_in_the_same_rows() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let mut expected: Option<Vec<String>> = None;
+        for (index, order) in orders(5).into_iter().enumerate() {
+            let project_id = format!("p{index}");
+            let tellings = tellings(&project_id);
+            let mut tx = open.writer.begin().await.unwrap();
+            for telling in &order {
+                let delivery = delivery();
+                tx.note_delivery(&delivery).await.unwrap();
+                tx.record_facts(&delivery, &tellings[*telling]).await.unwrap();
+            }
+            tx.commit().await.unwrap();
+
+            let rows = rows(&open, &project_id).await;
+
+            assert_eq!(rows.len(), 4, "one pipeline, two attempts, one job: {rows:#?}");
+            assert_eq!(expected.get_or_insert_with(|| rows.clone()), &rows, "{engine:?}, in the order {order:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn told_twice_in_other_transactions_ends_in_the_same_rows_and_no_new_sequence() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        for telling in tellings("rocket") {
+            open.tell(telling).await;
+        }
+        let once = rows(&open, "rocket").await;
+
+        for telling in tellings("rocket") {
+            assert_eq!(open.tell(telling).await, []);
+        }
+
+        assert_eq!(rows(&open, "rocket").await, once);
+    }
+}
+
+#[tokio::test]
+async fn an_execution_that_moves_leaves_no_empty_pipeline_behind() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let by_name = Told::new(Version::WEAK, PipelineKey::Named("build.yml".into()));
+        let mut guess = run("rocket", execution(12, 1, Status::Queued, 0));
+        guess.executions[0].pipeline = by_name.clone();
+        guess.pipelines.clear();
+        let first = open.tell(guess).await;
+        let old = first.into_iter().find(|topic| matches!(topic, Topic::Pipeline(_))).unwrap();
+
+        let topics = open.tell(run("rocket", execution(12, 1, Status::Running, 1))).await;
+
+        assert_eq!(open.ground.look("SELECT external_id FROM pipelines").await, ["id:7"]);
+        assert!(!topics.contains(&old));
+        assert!(!open.reader.list_dirty(10).await.unwrap().contains(&old), "nothing is left to announce of it");
+    }
+}
+
+#[tokio::test]
+async fn executions_that_knew_a_name_only_follow_it_to_the_pipeline_that_has_it() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        for number in [10, 11] {
+            let mut guess = run("rocket", execution(number, 1, Status::Success, number));
+            guess.executions[0].pipeline = Told::new(Version::WEAK, PipelineKey::Named("CI".into()));
+            guess.pipelines.clear();
+            open.tell(guess).await;
+        }
+
+        let topics = open.tell(run("rocket", execution(12, 1, Status::Running, 12))).await;
+
+        assert_eq!(open.ground.look("SELECT external_id FROM pipelines").await, ["id:7"]);
+        assert_eq!(topics.len(), 4, "the pipeline and three executions: {topics:?}");
+        let twice = "(SELECT topic FROM topic_changes GROUP BY topic, delivery_id HAVING count(*) > 1) AS twice";
+        assert_eq!(open.ground.count(twice).await, 0, "a delivery gives a topic one sequence");
+    }
+}
+
+#[tokio::test]
+async fn a_job_without_its_execution_makes_a_bare_one_that_is_filled_later() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+
+        open.tell(Facts {
+            project: Some(project("rocket")),
+            jobs: vec![job(12, 1, "j1", Status::Running, 1)],
+            ..Facts::default()
+        })
+        .await;
+        let bare = open
+            .ground
+            .look("SELECT x.status || ' ' || p.external_id FROM executions x JOIN pipelines p ON p.id = x.pipeline_id")
+            .await;
+        open.tell(run("rocket", execution(12, 1, Status::Queued, 0))).await;
+
+        assert_eq!(bare, ["unknown name:CI"]);
+        let filled = open
+            .ground
+            .look("SELECT x.status || ' ' || p.external_id FROM executions x JOIN pipelines p ON p.id = x.pipeline_id")
+            .await;
+        assert_eq!(filled, ["queued id:7"]);
+        assert_eq!(open.ground.count("jobs").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn facts_without_a_project_and_a_renamed_project_are_understood() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let mut homeless = run("", execution(1, 1, Status::Queued, 0));
+        homeless.project = None;
+        open.tell(homeless).await;
+        open.tell(run("rocket", execution(1, 1, Status::Queued, 0))).await;
+
+        let mut renamed = project("rocket");
+        renamed.name = Told::new(Version::at(Some(at(5))), "acme/comet".to_owned());
+        let topics = open
+            .tell(Facts {
+                project: Some(renamed),
+                ..Facts::default()
+            })
+            .await;
+
+        let [Topic::Pipeline(id)] = topics[..] else {
+            panic!("only its pipeline shows it: {topics:?}")
+        };
+        assert_eq!(open.reader.find_pipeline(id).await.unwrap().unwrap().project.name, "acme/comet");
+    }
+}
+
+/// Every order of `n` things.
+fn orders(n: usize) -> Vec<Vec<usize>> {
+    if n == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = orders(n - 1).into_iter();
+    shorter
+        .flat_map(|order| (0..n).map(move |place| [&order[..place], &[n - 1], &order[place..]].concat()))
+        .collect()
+}
