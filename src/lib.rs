@@ -14,5 +14,6 @@ pub mod routes;
 pub mod server;
 pub mod service;
 pub mod status;
+pub mod simulate;
 pub mod telemetry;
 pub mod webhooks;
