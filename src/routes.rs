@@ -8,15 +8,21 @@ use pipecast_http::{Code, Problem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{health, metrics};
+use crate::{docs, executions, health, metrics, pipelines, service, status, webhooks};
 
-/// All routes. Those with the most traffic come first, because they are tried in this order.
+/// All routes but the sockets. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
     config
+        .app_data(web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into()))
+        .configure(status::routes)
+        .configure(webhooks::routes)
+        .service(scope("/api/v1").wrap(safe_headers()).configure(pipelines::routes).configure(executions::routes))
         .service(
             scope("")
                 .wrap(safe_headers())
                 .configure(health::routes)
+                .configure(service::routes)
+                .configure(docs::routes)
                 .route("/metrics", web::get().to(metrics::show_metrics)),
         )
         .default_service(web::to(nothing_here));

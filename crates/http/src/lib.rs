@@ -10,5 +10,5 @@ pub mod rate;
 pub use caller::{AnonymousReading, Caller, Subject};
 pub use page::{Cursor, Limit, Page};
 pub use problem::{Code, Problem};
-pub use query::Query;
+pub use query::{Query, Words};
 pub use rate::Rate;

@@ -125,8 +125,8 @@ impl Problem {
         self.request_id
     }
 
-    /// Logs the cause once; the client gets the request id alone.
-    fn ours(code: Code, error: &(dyn std::error::Error + 'static)) -> Problem {
+    /// A problem of ours: logs the cause once; the client gets the request id alone.
+    pub fn ours(code: Code, error: &(dyn std::error::Error + 'static)) -> Problem {
         let problem = Problem::new(code);
         tracing::error!(request.id = %problem.request_id, error, "a request failed: {error}");
         problem

@@ -6,7 +6,8 @@ use std::ops::Deref;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, web};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+use serde::{Deserialize, Deserializer};
 
 use crate::{Code, Problem};
 
@@ -15,9 +16,26 @@ use crate::{Code, Problem};
 pub struct Query<T>(pub T);
 
 /// No parameters at all.
-#[derive(Clone, Copy, Debug, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
+
+/// Several words with commas between, as in `status=running,queued`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words<T>(pub Vec<T>);
+
+impl<T> Default for Words<T> {
+    fn default() -> Self {
+        Words(Vec::new())
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Words<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+        text.split(',').map(|word| T::deserialize(word.into_deserializer())).collect::<Result<_, _>>().map(Words)
+    }
+}
 
 impl<T> Deref for Query<T> {
     type Target = T;

@@ -10,6 +10,8 @@ use pipecast_model::{Announcement, Epoch, Status, Timestamp, Topic};
 pub enum Rendering {
     /// The answer of the status endpoint.
     StatusBody,
+    /// The `ETag` of that answer, quotes included.
+    StatusTag,
     /// The value as a WebSocket frame of type `snapshot`.
     SocketSnapshot,
     /// The value as a WebSocket frame of type `status_change`.
@@ -37,7 +39,7 @@ pub struct Last {
     pub id: String,
     /// The fields of a live frame, without `type` and without braces: `"topic":…,"data":…`.
     fields: String,
-    renderings: [OnceLock<Bytes>; 5],
+    renderings: [OnceLock<Bytes>; 6],
 }
 
 impl Last {
