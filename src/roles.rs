@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use anyhow::{Context, bail};
+use pipecast_admin::Admin;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::EmbeddedQueue;
@@ -76,14 +77,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         webhooks,
         watch,
         live,
-        retention: _,
+        retention,
         log: _,
     } = config;
 
     std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
     let options = store.options(&data_dir);
     pipecast_store::migrate(&options).await.context("cannot migrate the database")?;
-    let (reader, _writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
+    let (reader, writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
     let queue = EmbeddedQueue::open(fabric.queue.options(&data_dir, webhooks.max_body))
         .await
         .context("cannot open the queue")?;
@@ -91,7 +92,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
     let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
 
-    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), cache)
+    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), Arc::clone(&cache))
         .await
         .context("cannot tap the bus")?;
     let stall = live.stall;
@@ -107,6 +108,19 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             watch.run(workers).await;
             Ok(())
         }
+    });
+    let (keep, stale_after) = retention.settings();
+    let admin = Admin {
+        reader: reader.clone(),
+        writer,
+        queue: Arc::clone(&queue),
+        bus,
+        cache,
+        retention: pipecast_admin::retention::Settings { keep, stale_after },
+    };
+    tasks.start("admin", {
+        let workers = workers.clone();
+        async move { admin.run(workers).await.map_err(Into::into) }
     });
     let recorder = web::Data::new(telemetry::start_metrics());
     let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));

@@ -23,3 +23,15 @@ pub struct Retention {
     #[serde(deserialize_with = "value::duration")]
     pub stale_after: Duration,
 }
+
+impl Retention {
+    /// What the admin wants to know.
+    pub fn settings(&self) -> (pipecast_store::Retention, Duration) {
+        let keep = pipecast_store::Retention {
+            bodies: self.bodies,
+            bodies_bytes: i64::try_from(self.bodies_size).unwrap_or(i64::MAX),
+            deliveries: self.deliveries,
+        };
+        (keep, self.stale_after)
+    }
+}
