@@ -1,6 +1,6 @@
 //! What the benches share: the processor time of a process, the machine's name, medians, and children that end with us.
 //! Every figure is a ratio to a floor that runs in the same minute on the same machine.
-#![expect(dead_code, reason = "each bench uses a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "each bench is a crate of its own and uses a part of it")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on says so and ends")]
 
 use std::fs;

@@ -44,7 +44,8 @@ pub async fn migrate(options: &Options) -> Result<()> {
 async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.attempted(ATTEMPTED)?;
-    SQLITE.run(&mut *tx).await.map_err(|error| refusal(error, &SQLITE))?;
+    // `run` says the same, but a future that holds it cannot move to another thread.
+    SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| refusal(error, &SQLITE))?;
     sqlx::query(MINT_EPOCH).bind(Epoch::mint().0).execute(&mut *tx).await.attempted(ATTEMPTED)?;
     for (table, _) in SHARED_IDS {
         const ADD: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $1)";
@@ -58,7 +59,10 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Res
 /// On PostgreSQL the migrator holds an advisory lock of its own while it works.
 async fn migrate_postgres(connection: &mut PgConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
-    POSTGRES.run(&mut *connection).await.map_err(|error| refusal(error, &POSTGRES))?;
+    POSTGRES
+        .run_direct(None, &mut *connection, false)
+        .await
+        .map_err(|error| refusal(error, &POSTGRES))?;
     sqlx::query(MINT_EPOCH)
         .bind(Epoch::mint().0)
         .execute(&mut *connection)

@@ -33,3 +33,40 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_scalar::<_, i64>(SQL).fetch_one(db).await.map(drop)).attempted("reach the database")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn refusal_of(url: String) -> String {
+        let options = Options {
+            url,
+            read_url: None,
+            read_connections: 1,
+            acquire_timeout: Duration::from_secs(5),
+            first_id: 1,
+        };
+        let _writer = crate::Writer::open(&options).await.unwrap();
+        let reader = crate::engine::connect_reader(&options).await.unwrap();
+        const WRITE: &str = "CREATE TABLE written_by_a_reader (id BIGINT)";
+        let outcome = on!(&reader, |db| sqlx::query(WRITE).execute(db).await.map(drop)).attempted("write");
+        match outcome.unwrap_err() {
+            crate::Error::Refused { source, .. } => source.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_reader_cannot_write_on_either_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = format!("sqlite:{}", directory.path().join("pipecast.db").display());
+        let postgres = std::env::var("PIPECAST_TEST_POSTGRES").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
+
+        assert!(refusal_of(sqlite).await.contains("readonly"));
+        assert!(refusal_of(postgres).await.contains("read-only"));
+    }
+}

@@ -1,6 +1,7 @@
 //! What one delivery changes, from its facts to the sequences of the topics that changed by it.
 //! Knows nothing of hosts: facts are merged as they are told.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipecast_model::{
@@ -139,9 +140,9 @@ impl Tx {
         self.tell_pipeline(id, &facts, changes).await?;
         for execution in self.executions_of(waiting).await? {
             self.move_execution(execution, id).await?;
-            if !changes.executions.contains_key(&execution) {
-                let seq = self.count_execution(execution).await?;
-                changes.executions.insert(execution, seq);
+            // What this delivery has counted already keeps that sequence.
+            if let Entry::Vacant(uncounted) = changes.executions.entry(execution) {
+                uncounted.insert(self.count_execution(execution).await?);
             }
             changes.rows.insert(execution);
         }

@@ -20,10 +20,13 @@ use crate::{Claim, ClaimId, Dead, Error, Queue, Result, Verdict};
 
 mod board;
 mod file;
+mod lock;
+mod reader;
 mod writer;
 
 use board::Board;
-use file::{Change, QueueFile, QueueReader};
+use file::{Change, QueueFile};
+use reader::QueueReader;
 use writer::{Insert, Job, Writer};
 
 /// Bodies that wait for their first commit, all together. Who comes beyond that waits until the writer has caught up.

@@ -1,28 +1,23 @@
-//! The SQLite file of the queue: its schema, its one writing connection and its readers.
-//! Knows nothing of claims, lanes' turns or waiting.
+//! The SQLite file of the queue: its schema and the one connection that writes it.
+//! Knows nothing of claims, of lanes' turns or of waiting.
 
-use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 
-use bytes::Bytes;
-use pipecast_model::{Lane, Timestamp};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
-use tokio::time::Instant;
+use pipecast_model::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 
-use super::board::Board;
+use super::lock::lock_beside;
+use super::reader::QueueReader;
 use super::writer::Insert;
-use crate::{Dead, Error, Result};
+use crate::{Error, Result};
 
 /// The schema that this build reads and writes.
 const SCHEMA: i64 = 1;
 /// Rows of one INSERT, the largest first: four texts, so that each is prepared once.
 const ROWS_AT_ONCE: [usize; 4] = [64, 16, 4, 1];
-/// Rows that are listed at once at the start.
-const PAGE: i64 = 10_000;
 /// Most buried messages that are kept; the oldest go first.
 const BURIED_MESSAGES: i64 = 10_000;
 /// Most bytes of them.
@@ -73,26 +68,10 @@ impl Change {
     }
 }
 
-/// Another process has the file open, or says it has.
-#[derive(Debug, thiserror::Error)]
-#[error("{path} is held by process {holder}")]
-struct Held {
-    path: PathBuf,
-    holder: String,
-}
-
 /// The schema is not one of this build's.
 #[derive(Debug, thiserror::Error)]
 #[error("its schema is {0}, this build knows {SCHEMA}")]
 struct NewerSchema(i64);
-
-/// A lane that this build does not know.
-#[derive(Debug, thiserror::Error)]
-#[error("message {id} is in the unknown lane {lane:?}")]
-struct UnknownLane {
-    id: i64,
-    lane: String,
-}
 
 /// The writing side. Holds the lock as long as it lives.
 #[derive(Debug)]
@@ -251,123 +230,11 @@ async fn trim_dead(connection: &mut SqliteConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// The reading side: it never waits for the writer.
-#[derive(Clone, Debug)]
-pub(super) struct QueueReader(SqlitePool);
-
-impl QueueReader {
-    /// Everything that is unsettled, without the bodies.
-    pub(super) async fn load(&self) -> Result<Board> {
-        let failed = unavailable("list the queue file");
-        let last: i64 = sqlx::query_scalar("SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(id) FROM dead), 0))")
-            .fetch_one(&self.0)
-            .await
-            .map_err(&failed)?;
-        let mut board = Board::starting_at(last + 1);
-        let (now, started) = (Timestamp::now(), Instant::now());
-        let mut after = 0_i64;
-        loop {
-            let rows = sqlx::query("SELECT id, lane, failures, not_before, length(body) FROM messages WHERE id > ? ORDER BY id LIMIT ?")
-                .bind(after)
-                .bind(PAGE)
-                .fetch_all(&self.0)
-                .await
-                .map_err(&failed)?;
-            let Some(row) = rows.last() else { return Ok(board) };
-            after = row.get(0);
-            for row in rows {
-                let wait = u64::try_from(row.get::<i64, _>(3) - now.0).ok().filter(|micros| *micros > 0);
-                board.restore(
-                    row.get(0),
-                    lane(row.get(0), row.get(1))?,
-                    row.get(2),
-                    usize::try_from(row.get::<i64, _>(4)).unwrap_or_default(),
-                    wait.map(|micros| started + Duration::from_micros(micros)),
-                );
-            }
-        }
-    }
-
-    /// The bodies of messages. One that is not there is left out.
-    pub(super) async fn bodies(&self, ids: &[i64]) -> Result<HashMap<i64, Bytes>> {
-        let rows = sqlx::query("SELECT id, body FROM messages WHERE id IN (SELECT value FROM json_each(?))")
-            .bind(json(ids))
-            .fetch_all(&self.0)
-            .await
-            .map_err(unavailable("read messages from the queue file"))?;
-        Ok(rows.into_iter().map(|row| (row.get(0), Bytes::from(row.get::<Vec<u8>, _>(1)))).collect())
-    }
-
-    /// The oldest buried messages.
-    pub(super) async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
-        let rows = sqlx::query("SELECT id, lane, failures, reason, buried_at, body FROM dead ORDER BY buried_at, id LIMIT ?")
-            .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .fetch_all(&self.0)
-            .await
-            .map_err(unavailable("read buried messages from the queue file"))?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Dead {
-                    lane: lane(row.get(0), row.get(1))?,
-                    failures: row.get(2),
-                    reason: row.get(3),
-                    buried_at: Timestamp(row.get(4)),
-                    message: Bytes::from(row.get::<Vec<u8>, _>(5)),
-                })
-            })
-            .collect()
-    }
-
-    /// Ends the reading connections.
-    pub(super) async fn close(&self) {
-        self.0.close().await;
-    }
-}
-
-/// An exclusive lock that ends with the process, and our process id in it for whoever comes second.
-fn lock_beside(path: &Path) -> Result<File> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable {
-        attempted: "lock the queue file",
-        source,
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path.with_extension("lock"))
-        .map_err(|error| failed(error.into()))?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let holder = match file.read_to_string(&mut holder) {
-                Ok(_) if !holder.trim().is_empty() => holder.trim().to_owned(),
-                _ => "unknown".to_owned(),
-            };
-            return Err(failed(Box::new(Held { path: path.to_owned(), holder })));
-        }
-        Err(TryLockError::Error(error)) => return Err(failed(error.into())),
-    }
-    file.set_len(0)
-        .and_then(|()| file.rewind())
-        .and_then(|()| writeln!(file, "{}", std::process::id()))
-        .map_err(|error| failed(error.into()))?;
-    Ok(file)
-}
-
-fn lane(id: i64, word: &str) -> Result<Lane> {
-    Lane::ALL.into_iter().find(|lane| lane.word() == word).ok_or_else(|| Error::Unavailable {
-        attempted: "read the queue file",
-        source: Box::new(UnknownLane { id, lane: word.to_owned() }),
-    })
-}
-
-fn json(ids: &[i64]) -> String {
+pub(super) fn json(ids: &[i64]) -> String {
     serde_json::to_string(ids).expect("numbers are always JSON")
 }
 
-fn unavailable(attempted: &'static str) -> impl Fn(sqlx::Error) -> Error {
+pub(super) fn unavailable(attempted: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Unavailable {
         attempted,
         source: Box::new(source),
