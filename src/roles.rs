@@ -22,10 +22,12 @@ use tracing::{error, info, warn};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
+use crate::docs::Document;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::live::{self, Live};
-use crate::{routes, server, telemetry};
+use crate::webhooks::Receiver;
+use crate::{openapi, routes, server, telemetry};
 
 /// How long a request that was just finished has to leave the process, once nothing is held any more.
 const LAST_BYTES: Duration = Duration::from_millis(50);
@@ -92,7 +94,18 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
     let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
 
-    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), Arc::clone(&cache))
+    let admin = Admin {
+        reader: reader.clone(),
+        writer,
+        queue: Arc::clone(&queue),
+        bus: Arc::clone(&bus),
+        cache: Arc::clone(&cache),
+        retention: pipecast_admin::retention::Settings {
+            keep: retention.keep(),
+            stale_after: retention.stale_after,
+        },
+    };
+    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), cache)
         .await
         .context("cannot tap the bus")?;
     let stall = live.stall;
@@ -109,20 +122,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             Ok(())
         }
     });
-    let (keep, stale_after) = retention.settings();
-    let admin = Admin {
-        reader: reader.clone(),
-        writer,
-        queue: Arc::clone(&queue),
-        bus,
-        cache,
-        retention: pipecast_admin::retention::Settings { keep, stale_after },
-    };
     tasks.start("admin", {
         let workers = workers.clone();
-        async move { admin.run(workers).await.map_err(Into::into) }
+        async move { admin.run(workers).await.map_err(anyhow::Error::from) }
     });
+
     let recorder = web::Data::new(telemetry::start_metrics());
+    let receiver = web::Data::new(Receiver::new(webhooks));
+    let document = web::Data::new(Document(openapi::text().into()));
     let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));
     let reading = web::Data::new(listener.anonymous_reading);
     let data = {
@@ -132,6 +139,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             app.configure(live::configure(Arc::clone(&live)))
                 .app_data(watch.clone())
                 .app_data(recorder.clone())
+                .app_data(receiver.clone())
+                .app_data(document.clone())
                 .app_data(health.clone())
                 .app_data(reading.clone())
                 .app_data(reader.clone())

@@ -25,13 +25,12 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// What the admin wants to know.
-    pub fn settings(&self) -> (pipecast_store::Retention, Duration) {
-        let keep = pipecast_store::Retention {
+    /// What the store wants to know.
+    pub fn keep(&self) -> pipecast_store::Retention {
+        pipecast_store::Retention {
             bodies: self.bodies,
             bodies_bytes: i64::try_from(self.bodies_size).unwrap_or(i64::MAX),
             deliveries: self.deliveries,
-        };
-        (keep, self.stale_after)
+        }
     }
 }
