@@ -148,7 +148,8 @@ fn execution_status(facts: &Facts) -> Option<Status> {
 }
 
 fn job_status(facts: &Facts, id: &Value) -> Status {
-    let job = facts.jobs.iter().find(|job| job.external_id == id.to_string()).unwrap();
+    let id = id.to_string();
+    let job = facts.jobs.iter().find(|job| job.external_id == id).unwrap();
     job.status.get().unwrap().status
 }
 
