@@ -13,6 +13,7 @@ pub mod roles;
 pub mod routes;
 pub mod server;
 pub mod service;
+pub mod simulate;
 pub mod status;
 pub mod telemetry;
 pub mod webhooks;

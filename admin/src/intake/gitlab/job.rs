@@ -32,6 +32,11 @@ pub(super) struct Run<'a> {
 }
 
 impl Build {
+    /// Its id, which grows with the jobs.
+    pub(super) fn id(&self) -> Option<i64> {
+        self.id.0
+    }
+
     /// Every moment that it tells.
     pub(super) fn times(&self) -> [Instant; 3] {
         [self.created_at, self.started_at, self.finished_at]

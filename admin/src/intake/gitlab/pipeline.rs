@@ -2,7 +2,7 @@
 //! Knows no attempts: a retried pipeline keeps its id and goes from failed back to running, so the newest time decides.
 
 use pipecast_model::facts::tell_status;
-use pipecast_model::{ExecutionFacts, Facts, PipelineFacts, PipelineKey, Timestamp, Told, Version};
+use pipecast_model::{ExecutionFacts, Facts, JobFacts, PipelineFacts, PipelineKey, Timestamp, Told, Version};
 use serde::Deserialize;
 
 use super::job::{Build, Run};
@@ -101,9 +101,24 @@ pub(super) fn understand(body: &str, _received_at: Timestamp) -> Understood {
         project: project(&body.project, Number::default(), Version::at(told_at)),
         pipelines: vec![pipeline],
         executions: vec![execution],
-        jobs: body.builds.0.into_iter().filter_map(|build| build.facts(&run)).collect(),
+        jobs: jobs(body.builds, &run),
         ..Facts::default()
     })
+}
+
+/// Each job once, in the order in which GitLab made them, which is that of the stages.
+fn jobs(builds: Parts<Build>, run: &Run<'_>) -> Vec<JobFacts> {
+    let mut builds = builds.0;
+    builds.sort_by_key(Build::id);
+    let mut jobs: Vec<JobFacts> = builds.into_iter().filter_map(|build| build.facts(run)).collect();
+    jobs.dedup_by(|again, job| {
+        let same = again.external_id == job.external_id;
+        if same {
+            *job = job.clone().merge(std::mem::take(again));
+        }
+        same
+    });
+    jobs
 }
 
 /// A project has one definition; what its child pipelines run is told apart from it, so that they never stand for it.
