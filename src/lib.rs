@@ -1,1 +1,3 @@
 //! The realtime service. See docs/architecture.md.
+
+pub mod page;
