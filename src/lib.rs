@@ -17,3 +17,6 @@ pub mod simulate;
 pub mod status;
 pub mod telemetry;
 pub mod webhooks;
+//! The realtime service. See docs/architecture.md.
+
+pub mod page;
