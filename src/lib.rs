@@ -8,6 +8,7 @@ pub mod health;
 pub mod live;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod pipelines;
 pub mod roles;
 pub mod routes;
@@ -17,6 +18,3 @@ pub mod simulate;
 pub mod status;
 pub mod telemetry;
 pub mod webhooks;
-//! The realtime service. See docs/architecture.md.
-
-pub mod page;
