@@ -9,6 +9,8 @@ mod health;
 mod http;
 mod live;
 mod openapi;
+mod process;
+mod reconnect;
 mod shape;
 mod signatures;
 mod socket;
