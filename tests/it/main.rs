@@ -1,5 +1,5 @@
 //! Tests of the whole, in one binary: each starts the real service on a port of its own and talks to it as its clients do.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, unreachable_pub, clippy::print_stdout, reason = "tests")]
 
 mod access;
 mod api;
@@ -12,4 +12,5 @@ mod openapi;
 mod shape;
 mod signatures;
 mod socket;
+mod trust;
 mod webhooks;

@@ -112,6 +112,17 @@ impl Socket {
         }
     }
 
+    /// The close frame, or nothing where the connection ends without one.
+    pub async fn close_frame_or_gone(&mut self) -> Option<(u16, String)> {
+        loop {
+            match self.next().await {
+                Frame::Close(code, reason) => return Some((code, reason)),
+                Frame::Gone => return None,
+                _ => {}
+            }
+        }
+    }
+
     /// Says something.
     pub async fn say(&mut self, value: &Value) {
         self.send(0x81, value.to_string().as_bytes()).await;
