@@ -56,9 +56,7 @@ impl TestApp {
 
     /// Stops in order and starts again on the same data.
     pub async fn restart(self) -> TestApp {
-        let TestApp {
-            running, data, accepted, ..
-        } = self;
+        let TestApp { running, data, accepted, .. } = self;
         running.stop().await.expect("it stops in time");
         let running = roles::start(config_in(data.path()), &BTreeSet::from(Role::ALL)).await.expect("it starts again");
         TestApp {

@@ -5,6 +5,7 @@ mod access;
 mod api;
 mod app;
 mod config;
+mod forge;
 mod health;
 mod http;
 mod live;

@@ -96,6 +96,8 @@ async fn main() -> anyhow::Result<()> {
 
 async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
     let binary = args.binary.clone().map_or_else(own_binary, Ok)?;
+    let binary = binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))?;
+    let data = &data.canonicalize()?;
     let secrets = Secrets {
         github: "a secret of this proof".into(),
         gitlab: "another secret of this proof".into(),

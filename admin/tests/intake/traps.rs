@@ -156,6 +156,22 @@ fn a_body_that_cannot_be_read_says_where_and_keeps_its_content_to_itself() {
 }
 
 #[test]
+fn a_body_nested_without_end_costs_no_stack() {
+    let deep = "[".repeat(1_000_000);
+    let closed = format!("{{\"workflow_run\": {}{}}}", "{\"actor\": ".repeat(200_000), "}".repeat(200_000));
+    let balanced = format!("{{\"noise\": {deep}{}, \"workflow_run\": null}}", "]".repeat(1_000_000));
+
+    assert_eq!(
+        understand(&raw(Host::Github, "workflow_run", format!("{{\"workflow_run\": {deep}")))
+            .outcome
+            .word(),
+        "unprocessable"
+    );
+    assert_eq!(understand(&raw(Host::Github, "workflow_run", closed)).outcome.word(), "unprocessable");
+    assert_eq!(ignored(&understand(&raw(Host::Github, "workflow_run", balanced))), "empty");
+}
+
+#[test]
 fn an_object_without_its_id_or_project_is_unprocessable() {
     let without_id = understand_github("workflow_run", run(json!({"id": null})));
     let without_project = understand(&raw(Host::Github, "workflow_run", run(json!({})).to_string()));
@@ -459,7 +475,7 @@ fn an_inactive_deployment_ends_as_it_did() {
     in_every_order(&deliveries, |project| {
         assert_eq!(project.status("deployment:15", 1), Status::Success);
         let pipeline = &project.pipelines()[&PipelineKey::Id("deployment:production".into())];
-        assert_eq!(pipeline.name.as_deref(), Some("Deploy to production"));
+        assert_eq!(pipeline.name, "Deploy to production");
     });
 }
 
@@ -646,7 +662,7 @@ fn child_pipelines_do_not_stand_for_the_project() {
     in_every_order(&deliveries, |project| {
         let pipelines = project.pipelines();
         assert_eq!(pipelines[&PipelineKey::Id("ci".into())].status, Status::Success);
-        assert_eq!(pipelines[&PipelineKey::Id("ci".into())].name.as_deref(), Some("Rocket"));
+        assert_eq!(pipelines[&PipelineKey::Id("ci".into())].name, "Rocket");
         assert_eq!(pipelines[&PipelineKey::Id("child".into())].status, Status::Running);
     });
 }
