@@ -3,12 +3,12 @@
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, guard, web};
 use pipecast_http::{Code, Problem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::{docs, executions, health, metrics, pipelines, service, status, webhooks};
+use crate::{docs, executions, health, metrics, page, pipelines, service, status, webhooks};
 
 /// All routes but the sockets. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
@@ -21,11 +21,12 @@ pub fn all(config: &mut ServiceConfig) {
             scope("")
                 .wrap(safe_headers())
                 .configure(health::routes)
+                .route("/", web::get().guard(guard::fn_guard(wants_page)).to(show_page))
                 .configure(service::routes)
                 .configure(docs::routes)
                 .route("/metrics", web::get().to(metrics::show_metrics)),
         )
-        .default_service(web::to(nothing_here));
+        .default_service(web::to(show_page));
 }
 
 /// Set on every answer that does not set them itself.
@@ -36,8 +37,17 @@ fn safe_headers() -> DefaultHeaders {
         .add((header::X_FRAME_OPTIONS, "DENY"))
 }
 
-/// No path, or a path without this method.
-async fn nothing_here(request: HttpRequest) -> HttpResponse {
+fn wants_page(context: &guard::GuardContext<'_>) -> bool {
+    let accept = context.head().headers().get(header::ACCEPT);
+    accept.is_some_and(|types| types.as_bytes().windows(9).any(|part| part == b"text/html"))
+}
+
+/// The page or one of its files, else a problem: no such path, or a path without this method.
+async fn show_page(request: HttpRequest) -> HttpResponse {
+    page::page(&request).unwrap_or_else(|| nothing_here(&request))
+}
+
+fn nothing_here(request: &HttpRequest) -> HttpResponse {
     if !request.resource_map().has_resource(request.path()) {
         return Problem::new(Code::NotFound).error_response();
     }

@@ -75,11 +75,6 @@ impl Socket {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("a frame in time")
     }
 
-    /// The next frame if one comes within `wait`.
-    pub async fn next_within(&mut self, wait: Duration) -> Option<Frame> {
-        tokio::time::timeout(wait, self.read()).await.ok()
-    }
-
     /// The next text frame; pings before it are passed over.
     pub async fn json(&mut self) -> Value {
         loop {
