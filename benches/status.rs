@@ -29,7 +29,10 @@ fn main() {
     let service = Service::start();
     let body = service.prepare();
     let nginx = Nginx::start(&body);
-    println!("{PATH}: {} bytes of JSON; {CONNECTIONS} keep-alive connections, {REQUESTS} requests, one worker each, median of {PAIRS} alternating pairs", body.len());
+    println!(
+        "{PATH}: {} bytes of JSON; {CONNECTIONS} keep-alive connections, {REQUESTS} requests, one worker each, median of {PAIRS} alternating pairs",
+        body.len()
+    );
 
     let (mut floors, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..PAIRS {
@@ -149,7 +152,11 @@ impl Line {
     async fn open(address: SocketAddr) -> Self {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
-        Line { stream, request: request(), buffer: vec![0; 4096] }
+        Line {
+            stream,
+            request: request(),
+            buffer: vec![0; 4096],
+        }
     }
 
     /// One request and its whole answer, which both servers send in one piece.
@@ -157,7 +164,11 @@ impl Line {
         self.stream.write_all(self.request.as_bytes()).await.unwrap();
         let read = self.stream.read(&mut self.buffer).await.unwrap();
         let answer = &self.buffer[..read];
-        assert!(answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"}"), "{}", String::from_utf8_lossy(answer));
+        assert!(
+            answer.starts_with(b"HTTP/1.1 200") && answer.ends_with(b"}"),
+            "{}",
+            String::from_utf8_lossy(answer)
+        );
     }
 }
 
@@ -168,7 +179,11 @@ fn open_sockets(address: SocketAddr, request: &str, status: &str) -> Vec<TcpStre
             stream.write_all(request.as_bytes()).unwrap();
             let mut answer = [0; 4096];
             let read = stream.read(&mut answer).unwrap();
-            assert!(answer[..read].starts_with(format!("HTTP/1.1 {status}").as_bytes()), "{}", String::from_utf8_lossy(&answer[..read]));
+            assert!(
+                answer[..read].starts_with(format!("HTTP/1.1 {status}").as_bytes()),
+                "{}",
+                String::from_utf8_lossy(&answer[..read])
+            );
             stream
         })
         .collect()
@@ -197,7 +212,11 @@ impl Service {
             .stderr(Stdio::null())
             .spawn()
             .expect("target/release/pipecast; run cargo build --release first");
-        let service = Service { child, address: ([127, 0, 0, 1], port).into(), _data: data };
+        let service = Service {
+            child,
+            address: ([127, 0, 0, 1], port).into(),
+            _data: data,
+        };
         wait_for(service.address);
         service
     }
@@ -206,7 +225,11 @@ impl Service {
     fn prepare(&self) -> String {
         let body = r#"{"action":"in_progress","workflow_run":{"id":1001,"name":"CI","workflow_id":7,"run_number":1,"run_attempt":1,"status":"in_progress","updated_at":"2026-11-21T10:00:00Z"},"repository":{"id":501,"full_name":"acme/rocket"}}"#;
         let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, Self::SECRET.as_bytes());
-        let tag: String = aws_lc_rs::hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag: String = aws_lc_rs::hmac::sign(&key, body.as_bytes())
+            .as_ref()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let answer = ask_once(
             self.address,
             &format!(
@@ -257,12 +280,22 @@ impl Nginx {
         );
         let file = directory.path().join("nginx.conf");
         std::fs::write(&file, config).unwrap();
-        let master = Command::new("nginx").arg("-c").arg(&file).stderr(Stdio::null()).spawn().expect("nginx; on Debian: apt-get install nginx-light");
+        let master = Command::new("nginx")
+            .arg("-c")
+            .arg(&file)
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nginx; on Debian: apt-get install nginx-light");
         let address = ([127, 0, 0, 1], port).into();
         wait_for(address);
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.id())).unwrap();
         let worker = children.split_whitespace().next().unwrap().parse().unwrap();
-        Nginx { master, worker, address, _directory: directory }
+        Nginx {
+            master,
+            worker,
+            address,
+            _directory: directory,
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
 use pipecast::roles::{self, Role};
-use pipecast::telemetry;
+use pipecast::{openapi, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -36,6 +36,8 @@ enum Command {
     Migrate,
     /// Prints every setting with its default
     Config,
+    /// Prints the OpenAPI document
+    Openapi,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -44,6 +46,7 @@ fn main() -> anyhow::Result<()> {
         Command::Serve { roles } => serve(load(config)?, roles),
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
         Command::Config => print(DEFAULTS),
+        Command::Openapi => print(&openapi::text()),
     }
 }
 

@@ -50,12 +50,27 @@ fn by_hand() -> Vec<(&'static str, Operation)> {
     let metrics = operation("show_metrics", "service", "What the process counted", "Prometheus text.", "200", "The counters");
     vec![
         ("/metrics", metrics.build()),
-        ("/ws/pipeline/{pipeline_id}", with_id(upgrade("watch_pipeline", "Watches one pipeline"), "pipeline_id")),
-        ("/ws/execution/{execution_id}", with_id(upgrade("watch_execution", "Watches one execution with its jobs"), "execution_id")),
+        (
+            "/ws/pipeline/{pipeline_id}",
+            with_id(upgrade("watch_pipeline", "Watches one pipeline"), "pipeline_id"),
+        ),
+        (
+            "/ws/execution/{execution_id}",
+            with_id(upgrade("watch_execution", "Watches one execution with its jobs"), "execution_id"),
+        ),
         ("/ws/monitor", upgrade("watch_monitor", "Watches every pipeline").build()),
-        ("/ws", upgrade("watch_many", "Watches what commands subscribe; needs the subprotocol `pipecast.v1`").build()),
-        ("/sse/pipeline/{pipeline_id}", with_id(stream("stream_pipeline", "Streams one pipeline"), "pipeline_id")),
-        ("/sse/execution/{execution_id}", with_id(stream("stream_execution", "Streams one execution with its jobs"), "execution_id")),
+        (
+            "/ws",
+            upgrade("watch_many", "Watches what commands subscribe; needs the subprotocol `pipecast.v1`").build(),
+        ),
+        (
+            "/sse/pipeline/{pipeline_id}",
+            with_id(stream("stream_pipeline", "Streams one pipeline"), "pipeline_id"),
+        ),
+        (
+            "/sse/execution/{execution_id}",
+            with_id(stream("stream_execution", "Streams one execution with its jobs"), "execution_id"),
+        ),
         ("/sse/monitor", stream("stream_monitor", "Streams every pipeline").build()),
         ("/sse", with_topics(stream("stream_many", "Streams several topics"))),
     ]
@@ -72,7 +87,11 @@ fn operation(id: &str, tag: &str, summary: &str, description: &str, status: &str
 
 fn with_id(operation: OperationBuilder, name: &str) -> Operation {
     let id = utoipa::openapi::Object::with_type(utoipa::openapi::Type::Integer);
-    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True).schema(Some(id));
+    let parameter = ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Path)
+        .required(Required::True)
+        .schema(Some(id));
     operation.parameter(parameter).build()
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::web;
 use anyhow::{Context, bail};
+use pipecast_admin::Admin;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::EmbeddedQueue;
@@ -21,10 +22,12 @@ use tracing::{error, info, warn};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
+use crate::docs::Document;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::live::{self, Live};
-use crate::{routes, server, telemetry};
+use crate::webhooks::Receiver;
+use crate::{openapi, routes, server, telemetry};
 
 /// How long a request that was just finished has to leave the process, once nothing is held any more.
 const LAST_BYTES: Duration = Duration::from_millis(50);
@@ -76,14 +79,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         webhooks,
         watch,
         live,
-        retention: _,
+        retention,
         log: _,
     } = config;
 
     std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
     let options = store.options(&data_dir);
     pipecast_store::migrate(&options).await.context("cannot migrate the database")?;
-    let (reader, _writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
+    let (reader, writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
     let queue = EmbeddedQueue::open(fabric.queue.options(&data_dir, webhooks.max_body))
         .await
         .context("cannot open the queue")?;
@@ -91,6 +94,17 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
     let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
 
+    let admin = Admin {
+        reader: reader.clone(),
+        writer,
+        queue: Arc::clone(&queue),
+        bus: Arc::clone(&bus),
+        cache: Arc::clone(&cache),
+        retention: pipecast_admin::retention::Settings {
+            keep: retention.keep(),
+            stale_after: retention.stale_after,
+        },
+    };
     let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), cache)
         .await
         .context("cannot tap the bus")?;
@@ -108,7 +122,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             Ok(())
         }
     });
+    tasks.start("admin", {
+        let workers = workers.clone();
+        async move { admin.run(workers).await.map_err(anyhow::Error::from) }
+    });
+
     let recorder = web::Data::new(telemetry::start_metrics());
+    let receiver = web::Data::new(Receiver::new(webhooks));
+    let document = web::Data::new(Document(openapi::text().into()));
     let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));
     let reading = web::Data::new(listener.anonymous_reading);
     let data = {
@@ -118,6 +139,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             app.configure(live::configure(Arc::clone(&live)))
                 .app_data(watch.clone())
                 .app_data(recorder.clone())
+                .app_data(receiver.clone())
+                .app_data(document.clone())
                 .app_data(health.clone())
                 .app_data(reading.clone())
                 .app_data(reader.clone())

@@ -1,9 +1,9 @@
 //! Every route of the realtime service on one page, and the headers that all answers share.
 //! Knows nothing of what the handlers need; the composition root puts that beside the routes.
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{ResponseError, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use pipecast_http::{Code, Problem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -36,6 +36,13 @@ fn safe_headers() -> DefaultHeaders {
         .add((header::X_FRAME_OPTIONS, "DENY"))
 }
 
-async fn nothing_here() -> actix_web::HttpResponse {
-    Problem::new(Code::NotFound).error_response()
+/// No path, or a path without this method.
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    if !request.resource_map().has_resource(request.path()) {
+        return Problem::new(Code::NotFound).error_response();
+    }
+    let mut response = Problem::new(Code::MethodNotAllowed).error_response();
+    let allowed = if request.path().starts_with("/webhooks/") { "POST" } else { "GET" };
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }

@@ -100,7 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     let target = Target::parse(&args.url, args.allow_remote).await?;
     let secrets = Secrets {
         github: secret(args.github_secret.as_deref(), "PIPECAST_WEBHOOKS__GITHUB__SECRET", "--github-secret")?,
-        gitlab: secret(args.gitlab_secret.as_deref(), "PIPECAST_WEBHOOKS__GITLAB__SECRET", "--gitlab-secret")?,
+        gitlab: secret(args.gitlab_secret.as_deref(), gitlab_variable(), "--gitlab-secret")?,
     };
     let seal = Seal::new(&secrets, &target.authority, &target.prefix)?;
     anyhow::ensure!(args.rate.is_none_or(|rate| rate > 0.0) && args.speed > 0.0, "rate and speed must be above 0");
@@ -156,6 +156,16 @@ fn way(args: &Args) -> Way {
         duplicates: args.duplicates,
         reorder: Duration::from_millis(args.reorder),
         seed: args.seed.unwrap_or_else(|| SystemTime::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs())),
+    }
+}
+
+/// A service that has a signing token takes no plain one.
+fn gitlab_variable() -> &'static str {
+    const SIGNING_TOKEN: &str = "PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN";
+    if std::env::var_os(SIGNING_TOKEN).is_some_and(|token| !token.is_empty()) {
+        SIGNING_TOKEN
+    } else {
+        "PIPECAST_WEBHOOKS__GITLAB__SECRET"
     }
 }
 

@@ -94,7 +94,8 @@ async fn receive_delivery_of_source(
 }
 
 fn parse_host(word: &str) -> Result<Host, Problem> {
-    word.parse().map_err(|error: pipecast_model::delivery::UnknownHost| Problem::new(Code::NotFound).detail(error.to_string()))
+    word.parse()
+        .map_err(|error: pipecast_model::delivery::UnknownHost| Problem::new(Code::NotFound).detail(error.to_string()))
 }
 
 fn accepted(delivery_id: DeliveryId) -> HttpResponse {

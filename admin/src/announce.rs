@@ -89,7 +89,6 @@ impl Announcer {
         loop {
             let clear_at = Instant::now() + CLEAR_AFTER;
             tokio::select! {
-                biased;
                 count = inbox.recv_many(&mut batches, crate::COMMITTED) => {
                     if count == 0 {
                         break;

@@ -19,6 +19,8 @@ use crate::{chain, intake};
 
 /// Most deliveries of one transaction.
 const BATCH: usize = 64;
+/// A batch of so many bytes waits for no company.
+const BATCH_BYTES: usize = 8 << 20;
 /// While deliveries are brisk, a batch waits so long for company, to share its sync.
 const LINGER: Duration = Duration::from_millis(8);
 /// Deliveries in a millisecond from which on they are brisk.
@@ -85,7 +87,8 @@ impl Consumer {
             },
         };
         let end = Instant::now() + LINGER;
-        while pace.is_brisk() && claims.len() < most && !ending.is_cancelled() {
+        let bytes = |claims: &[Claim]| claims.iter().map(|claim| claim.message.len()).sum::<usize>();
+        while pace.is_brisk() && claims.len() < most && bytes(&claims) < BATCH_BYTES && !ending.is_cancelled() {
             match timeout_at(end, self.queue.receive(most - claims.len())).await {
                 Ok(Ok(more)) => claims.extend(more),
                 // What is in hand is worked on in any case; an error of the queue shows at the next round.

@@ -23,3 +23,14 @@ pub struct Retention {
     #[serde(deserialize_with = "value::duration")]
     pub stale_after: Duration,
 }
+
+impl Retention {
+    /// What the store wants to know.
+    pub fn keep(&self) -> pipecast_store::Retention {
+        pipecast_store::Retention {
+            bodies: self.bodies,
+            bodies_bytes: i64::try_from(self.bodies_size).unwrap_or(i64::MAX),
+            deliveries: self.deliveries,
+        }
+    }
+}

@@ -64,7 +64,10 @@ impl Budget {
 
 impl Share {
     fn grow(&mut self, bytes: u64) -> Result<(), Problem> {
-        let taken = self.budget.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
+        let taken = self
+            .budget
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes));
         taken.map_err(|_| {
             Problem::new(Code::Unavailable)
                 .detail("too many bodies are being received at once")

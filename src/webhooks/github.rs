@@ -23,7 +23,9 @@ pub(super) const KEPT: &[&str] = &[
 
 /// Gitea, Forgejo and Gogs send GitHub's headers beside their own. Their bodies are others, and so would be what we understand.
 pub(super) fn is_imitation(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| ["x-gitea-", "x-forgejo-", "x-gogs-"].iter().any(|own| name.as_str().starts_with(own)))
+    headers
+        .keys()
+        .any(|name| ["x-gitea-", "x-forgejo-", "x-gogs-"].iter().any(|own| name.as_str().starts_with(own)))
 }
 
 /// Believes `X-Hub-Signature-256` over the raw body alone; the SHA-1 header beside it is never looked at.

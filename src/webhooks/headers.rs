@@ -18,11 +18,18 @@ pub(super) struct Named {
 /// The text of a header; nothing where it is missing or empty.
 pub(super) fn text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
-    let text: String = String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    let text: String = String::from_utf8_lossy(value.as_bytes())
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(LONGEST)
+        .collect();
     Some(text).filter(|text| !text.is_empty())
 }
 
 /// Those of the headers that are kept.
 pub(super) fn keep(headers: &HeaderMap, names: &[&str]) -> Vec<(String, String)> {
-    names.iter().filter_map(|name| text(headers, name).map(|text| ((*name).to_owned(), text))).collect()
+    names
+        .iter()
+        .filter_map(|name| text(headers, name).map(|text| ((*name).to_owned(), text)))
+        .collect()
 }

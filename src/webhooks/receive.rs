@@ -52,7 +52,11 @@ impl Receiver {
         } = settings;
         let mut github_secrets: HashMap<_, _> = github.sources.into_iter().collect();
         github_secrets.insert(DEFAULT_SOURCE.to_owned(), github.secret);
-        let mut gitlab_secrets: HashMap<_, _> = gitlab.sources.iter().map(|(key, secret)| (key.clone(), gitlab::Secrets::of_source(secret))).collect();
+        let mut gitlab_secrets: HashMap<_, _> = gitlab
+            .sources
+            .iter()
+            .map(|(key, secret)| (key.clone(), gitlab::Secrets::of_source(secret)))
+            .collect();
         let both = gitlab::Secrets {
             token: gitlab.secret,
             signing_token: gitlab.signing_token,
@@ -86,14 +90,7 @@ impl Receiver {
         result
     }
 
-    async fn receive_untimed(
-        &self,
-        host: Host,
-        source: &str,
-        request: &HttpRequest,
-        payload: web::Payload,
-        queue: &dyn Queue,
-    ) -> Result<DeliveryId, Problem> {
+    async fn receive_untimed(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<DeliveryId, Problem> {
         let headers = request.headers();
         self.limits.check(headers)?;
         if host == Host::Github && github::is_imitation(headers) {
@@ -141,7 +138,12 @@ impl Receiver {
     /// Puts a sample of what is refused into the ledger. Whether that works changes nothing for the sender.
     async fn note_refusal(&self, host: Host, source: &str, request: &HttpRequest, reason: &str, queue: &dyn Queue) {
         debug!(host = host.word(), reason, "refused a delivery of {host}: {reason}");
-        let may_note = self.refusals.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&host).is_some_and(|rate| rate.take(Instant::now()));
+        let may_note = self
+            .refusals
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_mut(&host)
+            .is_some_and(|rate| rate.take(Instant::now()));
         if !may_note {
             return;
         }

@@ -149,7 +149,11 @@ impl Scheme {
             }
             StandardWebhooks => {
                 let (id, stamp) = (only(headers, "webhook-id")?, only(headers, "webhook-timestamp")?);
-                let key = secret.expose().strip_prefix("whsec_").and_then(|key| KEY_BASE64.decode(key).ok()).filter(|key| !key.is_empty());
+                let key = secret
+                    .expose()
+                    .strip_prefix("whsec_")
+                    .and_then(|key| KEY_BASE64.decode(key).ok())
+                    .filter(|key| !key.is_empty());
                 let signatures = self.decode_all(header.split(' '), "v1,")?;
                 let key = key.ok_or(Distrust::NoSecret)?;
                 self.compare(&key, &[id.as_bytes(), b".", stamp.as_bytes(), b".", body], &signatures)?;
@@ -165,7 +169,9 @@ impl Scheme {
             context.update(part);
         }
         let expected = context.sign();
-        let equal = signatures.iter().filter(|signature| constant_time::verify_slices_are_equal(expected.as_ref(), signature).is_ok());
+        let equal = signatures
+            .iter()
+            .filter(|signature| constant_time::verify_slices_are_equal(expected.as_ref(), signature).is_ok());
         if equal.count() > 0 { Ok(()) } else { Err(Distrust::Mismatch) }
     }
 
@@ -242,7 +248,11 @@ fn only<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, Distrust> {
 fn fresh(stamp: &str, now: Timestamp) -> Result<(), Distrust> {
     let seconds: i64 = stamp.parse().map_err(|_| Distrust::Malformed)?;
     let age = now.0.abs_diff(seconds.saturating_mul(1_000_000));
-    if u128::from(age) <= TOLERANCE.as_micros() { Ok(()) } else { Err(Distrust::Stale) }
+    if u128::from(age) <= TOLERANCE.as_micros() {
+        Ok(())
+    } else {
+        Err(Distrust::Stale)
+    }
 }
 
 fn decode_hex(text: &str) -> Option<Vec<u8>> {

@@ -33,7 +33,10 @@ impl<T> Default for Words<T> {
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Words<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        text.split(',').map(|word| T::deserialize(word.into_deserializer())).collect::<Result<_, _>>().map(Words)
+        text.split(',')
+            .map(|word| T::deserialize(word.into_deserializer()))
+            .collect::<Result<_, _>>()
+            .map(Words)
     }
 }
 

@@ -161,17 +161,3 @@ fn a_newcomer_sees_twenty_pipelines_of_both_hosts_move_within_a_minute() {
     assert!((20..=32).contains(&pipelines.len()), "{} pipelines", pipelines.len());
     assert!((300..1_500).contains(&minute.len()), "{} events in a minute", minute.len());
 }
-
-#[test]
-#[ignore = "prints what the rate of deliveries is made of"]
-fn measure() {
-    let (forge, events) = closed_after(Options::default(), Duration::from_secs(7_200));
-    let pushes = events.iter().filter(|event| matches!(event.name, "push" | "Push Hook")).count();
-    panic!(
-        "{} events, {} pushes, {} executions, {} bytes",
-        events.len(),
-        pushes,
-        forge.truth().len(),
-        events.iter().map(|e| e.body.len()).sum::<usize>()
-    );
-}

@@ -78,7 +78,7 @@ struct NewerSchema(i64);
 pub(super) struct QueueFile {
     connection: SqliteConnection,
     insert: [String; ROWS_AT_ONCE.len()],
-    _lock: File,
+    lock: File,
 }
 
 impl QueueFile {
@@ -114,14 +114,7 @@ impl QueueFile {
             .await
             .map_err(&failed)?;
         let insert = ROWS_AT_ONCE.map(|rows| format!("INSERT INTO messages (id, lane, body) VALUES {}", vec!["(?, ?, ?)"; rows].join(", ")));
-        Ok((
-            QueueFile {
-                connection,
-                insert,
-                _lock: lock,
-            },
-            QueueReader(readers),
-        ))
+        Ok((QueueFile { connection, insert, lock }, QueueReader(readers)))
     }
 
     /// Stores messages and writes changes in one transaction; returns after it has been synced.
@@ -196,6 +189,10 @@ impl QueueFile {
     pub(super) async fn close(self) {
         if let Err(error) = self.connection.close().await {
             tracing::warn!(%error, "the queue file did not close cleanly; nothing is lost, it is recovered at the next start");
+        }
+        // Said aloud, because a process that is just being started may hold a copy of the handle for a moment.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the queue file was not given back; it ends with this process");
         }
     }
 }
