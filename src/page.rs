@@ -76,11 +76,10 @@ fn answer(request: &HttpRequest, find: Find) -> Option<HttpResponse> {
         return None;
     }
     let path = request.path().trim_matches('/');
-    if !path.is_empty() && path != "index.html" {
-        if let Some(file) = find(path).filter(|_| ENCODINGS.iter().all(|(_, end)| !path.ends_with(end))) {
-            let keep = if path.starts_with("assets/") { FOREVER } else { "no-cache" };
-            return Some(file_answer(request, find, path, file, keep));
-        }
+    let names_a_file = !path.is_empty() && path != "index.html" && ENCODINGS.iter().all(|(_, end)| !path.ends_with(end));
+    if let Some(file) = names_a_file.then(|| find(path)).flatten() {
+        let keep = if path.starts_with("assets/") { FOREVER } else { "no-cache" };
+        return Some(file_answer(request, find, path, file, keep));
     }
     if !wants_html(request) || FOR_PROGRAMS.contains(&path.split('/').next().unwrap_or_default()) {
         return None;
