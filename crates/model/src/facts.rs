@@ -69,6 +69,18 @@ pub struct ProjectFacts {
     pub default_branch: Told<String>,
 }
 
+impl ProjectFacts {
+    /// Both tellings of the same project as one. The caller sees to it that the keys are equal.
+    pub fn merge(self, other: Self) -> Self {
+        ProjectFacts {
+            external_id: self.external_id,
+            name: self.name.merge(other.name),
+            url: self.url.merge(other.url),
+            default_branch: self.default_branch.merge(other.default_branch),
+        }
+    }
+}
+
 /// Which pipeline definition an execution belongs to, as far as a delivery knows.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PipelineKey {
@@ -87,6 +99,17 @@ pub struct PipelineFacts {
     pub name: Told<String>,
     /// Its page at the host.
     pub url: Told<String>,
+}
+
+impl PipelineFacts {
+    /// Both tellings of the same pipeline as one. The caller sees to it that the keys are equal.
+    pub fn merge(self, other: Self) -> Self {
+        PipelineFacts {
+            key: self.key,
+            name: self.name.merge(other.name),
+            url: self.url.merge(other.url),
+        }
+    }
 }
 
 /// One attempt of one run.
@@ -202,6 +225,16 @@ pub struct RefFacts {
     pub commit_sha: Told<Option<String>>,
 }
 
+impl RefFacts {
+    /// Both tellings of the same branch or tag as one. The caller sees to it that the keys are equal.
+    pub fn merge(self, other: Self) -> Self {
+        RefFacts {
+            name: self.name,
+            commit_sha: self.commit_sha.merge(other.commit_sha),
+        }
+    }
+}
+
 /// A pull or merge request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ChangeFacts {
@@ -217,6 +250,20 @@ pub struct ChangeFacts {
     pub commit_sha: Told<String>,
     /// Page at the host.
     pub url: Told<String>,
+}
+
+impl ChangeFacts {
+    /// Both tellings of the same pull or merge request as one. The caller sees to it that the keys are equal.
+    pub fn merge(self, other: Self) -> Self {
+        ChangeFacts {
+            number: self.number,
+            title: self.title.merge(other.title),
+            state: self.state.merge(other.state),
+            branch: self.branch.merge(other.branch),
+            commit_sha: self.commit_sha.merge(other.commit_sha),
+            url: self.url.merge(other.url),
+        }
+    }
 }
 
 /// The fact of a status at a version: the commonest telling.

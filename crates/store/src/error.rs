@@ -40,3 +40,44 @@ pub enum Error {
         what: String,
     },
 }
+
+/// Names what a statement was for, and sorts its error by what a caller can do about it.
+pub(crate) trait Attempt<T> {
+    /// `attempted` completes "cannot …".
+    fn attempted(self, attempted: &'static str) -> Result<T, Error>;
+}
+
+impl<T> Attempt<T> for Result<T, sqlx::Error> {
+    fn attempted(self, attempted: &'static str) -> Result<T, Error> {
+        self.map_err(|source| match source {
+            sqlx::Error::ColumnDecode { index, source } => Error::Corrupt {
+                what: format!("column {index} ({source})"),
+            },
+            source if is_passing(&source) => Error::Unavailable { attempted, source },
+            source => Error::Refused { attempted, source },
+        })
+    }
+}
+
+/// Whether the same statement may well succeed later.
+fn is_passing(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            match error.try_downcast_ref::<sqlx::sqlite::SqliteError>() {
+                // The low byte is the primary result code: NOMEM, BUSY, LOCKED, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
+                Some(_) => code.parse::<u32>().is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 7 | 9 | 10 | 13 | 14 | 15)),
+                // Classes of SQLSTATE: connection, rollback (deadlock), resources, lock or object not available, operator, system.
+                None => matches!(code.get(..2), Some("08" | "40" | "53" | "55" | "57" | "58")) || code == "25P03",
+            }
+        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::BeginFailed => true,
+        _ => false,
+    }
+}

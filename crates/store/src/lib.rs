@@ -1,19 +1,38 @@
 //! SQL, one file per aggregate, one text for SQLite and PostgreSQL.
 //! A [`Reader`] cannot write, and a [`Writer`] can only begin a [`Tx`]. Knows nothing of HTTP, queues or sockets.
 
+mod change;
+mod delivery;
+mod engine;
 mod error;
+mod execution;
+mod job;
+mod migrate;
 mod options;
+mod pipeline;
+mod project;
+mod prune;
 mod query;
 mod reader;
+mod recording;
+mod reference;
+mod source;
+mod stale;
+mod stamps;
+mod state;
+mod topic;
 mod writer;
 
 use pipecast_model::{Delivery, DeliveryId, Timestamp};
 
+pub use delivery::Noted;
 pub use error::Error;
+pub use migrate::migrate;
 pub use options::Options;
+pub use prune::{Pruned, Retention};
 pub use query::{ExecutionQuery, PipelineQuery, Sort};
 pub use reader::Reader;
-pub use writer::{Noted, Pruned, Retention, Tx, Writer};
+pub use writer::{Tx, Writer};
 
 /// What the store returns.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -23,17 +42,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// # Errors
 /// `NotMigrated` or `NewerSchema` where the schema is not the one of this build, `OldSqlite` under SQLite 3.51.3, `Unavailable`.
 pub async fn open(options: &Options) -> Result<(Reader, Writer)> {
-    let _ = options;
-    unimplemented!()
-}
-
-/// Brings the schema up to this build's. Several callers at once migrate once.
-///
-/// # Errors
-/// `NewerSchema` where a newer build has been here, `Unavailable`.
-pub async fn migrate(options: &Options) -> Result<()> {
-    let _ = options;
-    unimplemented!()
+    let writer = Writer::open(options).await?;
+    let reader = Reader::open(options).await?;
+    Ok((reader, writer))
 }
 
 /// A delivery as the ledger keeps it.

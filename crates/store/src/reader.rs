@@ -1,81 +1,72 @@
-//! Everything that can be read.
+//! The side that cannot write: its connections are read-only on the engine itself.
+//! What can be read lies beside the table that it is read from: see `pipeline`, `execution`, `job`, `state`, `topic` and `delivery`.
 
-use pipecast_model::{Announcement, DeliveryId, Epoch, Execution, ExecutionId, Job, JobId, Pipeline, PipelineId, Timestamp, Topic};
+use pipecast_model::Epoch;
 
-use crate::{ExecutionQuery, PipelineQuery, Record, Result};
+use crate::engine::{Pool, on};
+use crate::error::Attempt;
+use crate::migrate::recognise;
+use crate::{Options, Result};
 
 /// The side that cannot write. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reader {}
+pub struct Reader {
+    pub(crate) on: Pool,
+    pub(crate) epoch: Epoch,
+}
 
 impl Reader {
+    pub(crate) async fn open(options: &Options) -> Result<Self> {
+        let on = crate::engine::connect_reader(options).await?;
+        let epoch = recognise(&on).await?;
+        Ok(Reader { on, epoch })
+    }
+
     /// The epoch of every sequence in this database.
     pub fn epoch(&self) -> &Epoch {
-        unimplemented!()
+        &self.epoch
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<()> {
-        unimplemented!()
+        const SQL: &str = "SELECT CAST(1 AS BIGINT)";
+        on!(&self.on, |db| sqlx::query_scalar::<_, i64>(SQL).fetch_one(db).await.map(drop)).attempted("reach the database")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn refusal_of(url: String) -> String {
+        let options = Options {
+            url,
+            read_url: None,
+            read_connections: 1,
+            acquire_timeout: Duration::from_secs(5),
+            first_id: 1,
+        };
+        let _writer = crate::Writer::open(&options).await.unwrap();
+        let reader = crate::engine::connect_reader(&options).await.unwrap();
+        const WRITE: &str = "CREATE TABLE written_by_a_reader (id BIGINT)";
+        let outcome = on!(&reader, |db| sqlx::query(WRITE).execute(db).await.map(drop)).attempted("write");
+        match outcome.unwrap_err() {
+            crate::Error::Refused { source, .. } => source.to_string(),
+            other => panic!("{other:?}"),
+        }
     }
 
-    /// One pipeline with its newest execution.
-    pub async fn find_pipeline(&self, id: PipelineId) -> Result<Option<Pipeline>> {
-        let _ = id;
-        unimplemented!()
-    }
+    #[tokio::test]
+    async fn a_reader_cannot_write_on_either_engine() {
+        let directory = tempfile::tempdir().unwrap();
+        let sqlite = format!("sqlite:{}", directory.path().join("pipecast.db").display());
+        let postgres = std::env::var("PIPECAST_TEST_POSTGRES").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned());
 
-    /// A page of pipelines, each with its time of change (the key of `PipelineQuery::after`).
-    pub async fn list_pipelines(&self, query: &PipelineQuery) -> Result<Vec<(Timestamp, Pipeline)>> {
-        let _ = query;
-        unimplemented!()
-    }
-
-    /// One execution.
-    pub async fn find_execution(&self, id: ExecutionId) -> Result<Option<Execution>> {
-        let _ = id;
-        unimplemented!()
-    }
-
-    /// A page of executions, each with its ordinal (part of the key of `ExecutionQuery::after`).
-    pub async fn list_executions(&self, query: &ExecutionQuery) -> Result<Vec<(i64, Execution)>> {
-        let _ = query;
-        unimplemented!()
-    }
-
-    /// Jobs of an execution by id, after `after`, at most `limit`.
-    pub async fn list_jobs(&self, execution: ExecutionId, after: Option<JobId>, limit: i64) -> Result<Vec<Job>> {
-        let _ = (execution, after, limit);
-        unimplemented!()
-    }
-
-    /// One job.
-    pub async fn find_job(&self, id: JobId) -> Result<Option<Job>> {
-        let _ = id;
-        unimplemented!()
-    }
-
-    /// The current states of topics, as they are announced; a topic without a row is left out. Monitor is never asked for.
-    pub async fn list_states(&self, topics: &[Topic]) -> Result<Vec<Announcement>> {
-        let _ = topics;
-        unimplemented!()
-    }
-
-    /// The states of all pipelines by id, after `after`, at most `limit`.
-    pub async fn list_pipeline_states(&self, after: Option<PipelineId>, limit: i64) -> Result<Vec<Announcement>> {
-        let _ = (after, limit);
-        unimplemented!()
-    }
-
-    /// Topics that changed and have not been announced, the oldest first, at most `limit`.
-    pub async fn list_dirty(&self, limit: i64) -> Result<Vec<Topic>> {
-        let _ = limit;
-        unimplemented!()
-    }
-
-    /// One delivery of the ledger.
-    pub async fn find_delivery(&self, id: DeliveryId) -> Result<Option<Record>> {
-        let _ = id;
-        unimplemented!()
+        assert!(refusal_of(sqlite).await.contains("readonly"));
+        assert!(refusal_of(postgres).await.contains("read-only"));
     }
 }

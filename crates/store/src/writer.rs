@@ -1,111 +1,84 @@
-//! The only way to write: a transaction.
+//! The only way to write: a transaction, and how one begins, ends and goes back to a savepoint.
+//! What can be written lies beside the table that it is written to: see `recording`, `delivery`, `topic`, `stale` and `prune`.
 
-use std::time::Duration;
+use std::collections::HashMap;
 
-use pipecast_model::{Delivery, Facts, Refusal, Timestamp, Topic};
+use pipecast_model::{Host, PipelineId, PipelineKey, ProjectId, SourceId};
+use sqlx::{Postgres, Sqlite, Transaction};
 
-use crate::{Original, Result};
+use crate::engine::{On, Pool, on};
+use crate::error::Attempt;
+use crate::pipeline::PipelineRow;
+use crate::project::ProjectRow;
+use crate::{Options, Result};
 
 /// The side that can begin a transaction, and nothing else.
 #[derive(Debug)]
-pub struct Writer {}
+pub struct Writer {
+    on: Pool,
+}
 
 /// A transaction. Dropped without `commit`, it is undone.
 #[derive(Debug)]
-pub struct Tx {}
-
-/// Whether a delivery has been here before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Noted {
-    /// It is new and now stands in the ledger.
-    New,
-    /// It has been here: the same delivery key, or the same body within a day.
-    Duplicate(Original),
+pub struct Tx {
+    pub(crate) on: On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
+    pub(crate) known: Known,
 }
 
-/// How long what is kept.
-#[derive(Clone, Copy, Debug)]
-pub struct Retention {
-    /// Bodies of deliveries.
-    pub bodies: Duration,
-    /// All bodies together, in bytes; the oldest go first.
-    pub bodies_bytes: i64,
-    /// The ledger, which is also the inbox that tells duplicates, and the changes of topics.
-    pub deliveries: Duration,
-}
-
-/// What `prune` took away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Bodies.
-    pub bodies: u64,
-    /// Rows of the ledger.
-    pub deliveries: u64,
+/// What this transaction has read under its own locks and need not read again. It ends with the transaction, so it is bounded by what
+/// one batch of deliveries speaks of.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    pub(crate) sources: HashMap<(Host, String), SourceId>,
+    pub(crate) projects: HashMap<(SourceId, String), ProjectRow>,
+    pub(crate) pipelines: HashMap<(ProjectId, PipelineKey), PipelineId>,
+    pub(crate) pipeline_rows: HashMap<PipelineId, PipelineRow>,
 }
 
 impl Writer {
+    pub(crate) async fn open(options: &Options) -> Result<Self> {
+        let on = crate::engine::connect_writer(options).await?;
+        Ok(Writer { on })
+    }
+
     /// Begins a transaction. On SQLite it waits for the one before.
     pub async fn begin(&self) -> Result<Tx> {
-        unimplemented!()
+        let on = match &self.on {
+            On::Sqlite(pool) => pool.begin_with("BEGIN IMMEDIATE").await.map(On::Sqlite),
+            On::Postgres(pool) => pool.begin().await.map(On::Postgres),
+        };
+        Ok(Tx {
+            on: on.attempted("begin a transaction")?,
+            known: Known::default(),
+        })
     }
 }
 
 impl Tx {
     /// Marks a point to come back to.
     pub async fn savepoint(&mut self) -> Result<()> {
-        unimplemented!()
+        self.run("SAVEPOINT delivery", "mark a savepoint").await
     }
 
     /// Undoes everything since the savepoint, and forgets it.
     pub async fn roll_back(&mut self) -> Result<()> {
-        unimplemented!()
+        // What was read since then may be undone too, and with it the locks that made it safe to remember.
+        self.known = Known::default();
+        self.run("ROLLBACK TO SAVEPOINT delivery", "go back to a savepoint").await?;
+        self.release().await
     }
 
     /// Keeps everything since the savepoint, and forgets it.
     pub async fn release(&mut self) -> Result<()> {
-        unimplemented!()
+        self.run("RELEASE SAVEPOINT delivery", "release a savepoint").await
     }
 
-    /// Writes a delivery into the ledger with its body, unless it has been here before. A duplicate by key counts on the first
-    /// one's row; a duplicate by body alone gets a row of its own that says so. A replay is always new.
-    pub async fn note_delivery(&mut self, delivery: &Delivery) -> Result<Noted> {
-        let _ = delivery;
-        unimplemented!()
-    }
-
-    /// Merges what a noted delivery tells into the database, gives every topic that changed by it its next sequence (once,
-    /// with the delivery beside it), marks those topics dirty, and writes the outcome. Returns the topics that changed.
-    pub async fn record_facts(&mut self, delivery: &Delivery, facts: &Facts) -> Result<Vec<Topic>> {
-        let _ = (delivery, facts);
-        unimplemented!()
-    }
-
-    /// Writes a refused delivery into the ledger.
-    pub async fn note_refusal(&mut self, refusal: &Refusal) -> Result<()> {
-        let _ = refusal;
-        unimplemented!()
-    }
-
-    /// Takes topics out of the dirty ones, where no later sequence than the announced one is there.
-    pub async fn clear_dirty(&mut self, announced: &[(Topic, i64)]) -> Result<()> {
-        let _ = announced;
-        unimplemented!()
-    }
-
-    /// Marks open executions that have not changed since `before` as stale, at most `limit`. Returns the topics that changed.
-    pub async fn mark_stale(&mut self, before: Timestamp, limit: i64) -> Result<Vec<Topic>> {
-        let _ = (before, limit);
-        unimplemented!()
-    }
-
-    /// Takes away what is older than it may be, at most `limit` rows of each kind.
-    pub async fn prune(&mut self, retention: &Retention, now: Timestamp, limit: i64) -> Result<Pruned> {
-        let _ = (retention, now, limit);
-        unimplemented!()
+    async fn run(&mut self, sql: &'static str, attempted: &'static str) -> Result<()> {
+        on!(&mut self.on, |db| sqlx::query(sql).execute(&mut **db).await.map(drop)).attempted(attempted)
     }
 
     /// Makes it all so, durably.
     pub async fn commit(self) -> Result<()> {
-        unimplemented!()
+        on!(self.on, |db| db.commit().await).attempted("commit")
     }
 }

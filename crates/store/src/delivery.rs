@@ -1,0 +1,224 @@
+//! The ledger of deliveries, which is also the inbox that tells duplicates.
+//! Knows nothing of what a delivery tells.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pipecast_model::{Delivery, DeliveryId, Host, Outcome, Refusal, Timestamp};
+use sqlx::types::Json;
+
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+use crate::{Original, Reader, Record, Result};
+
+/// Within this time the same body is the same delivery, whatever its key says: hosts do not sign their keys.
+const SAME_BODY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether a delivery has been here before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is new and now stands in the ledger.
+    New,
+    /// It has been here: the same delivery key, or the same body within a day. A delivery that the queue hands out again has our
+    /// own id of it in common with the first time.
+    Duplicate(Original),
+}
+
+#[derive(sqlx::FromRow)]
+struct DeliveryRow {
+    id: DeliveryId,
+    host: Host,
+    source: String,
+    event: Option<String>,
+    delivery_key: Option<String>,
+    body_sha256: Option<String>,
+    received_at: Timestamp,
+    headers: Json<Vec<(String, String)>>,
+    replay_of: Option<DeliveryId>,
+    outcome: String,
+    detail: Option<String>,
+    repeats: i64,
+    recorded_at: Timestamp,
+    body: Option<Vec<u8>>,
+}
+
+/// In what an earlier delivery is like this one; the order is how much that says.
+const SAME_ID: i64 = 0;
+const SAME_KEY: i64 = 1;
+
+impl Reader {
+    /// One delivery of the ledger.
+    pub async fn find_delivery(&self, id: DeliveryId) -> Result<Option<Record>> {
+        const SQL: &str = "
+            SELECT d.id, d.host, d.source, d.event, d.delivery_key, d.body_sha256, d.received_at, d.headers, d.replay_of, d.outcome, d.detail,
+                d.repeats, d.recorded_at, b.body
+            FROM deliveries d
+            LEFT JOIN delivery_bodies b ON b.delivery_id = d.id
+            WHERE d.id = $1";
+        let row: Option<DeliveryRow> = on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("find a delivery")?;
+        Ok(row.map(|row| Record {
+            delivery: Delivery {
+                id: row.id,
+                host: row.host,
+                source: row.source,
+                event: row.event.unwrap_or_default(),
+                key: row.delivery_key,
+                body_sha256: row.body_sha256.unwrap_or_default(),
+                received_at: row.received_at,
+                headers: row.headers.0,
+                replay_of: row.replay_of,
+                body: row.body.map(Bytes::from).unwrap_or_default(),
+            },
+            outcome: row.outcome,
+            detail: row.detail,
+            repeats: row.repeats,
+            recorded_at: row.recorded_at,
+        }))
+    }
+}
+
+impl Tx {
+    /// Writes a delivery into the ledger with its body, unless it has been here before. A duplicate by key counts on the first
+    /// one's row; a duplicate by body alone gets a row of its own that says so. A replay is always new, but like any delivery it
+    /// is new only once: handed out again by the queue it is a duplicate of itself, and counts nowhere.
+    ///
+    /// The row says `applied`, because what is noted here takes effect in the same transaction or not at all.
+    pub async fn note_delivery(&mut self, delivery: &Delivery) -> Result<Noted> {
+        self.source(delivery.host, &delivery.source).await?;
+        match self.find_like(delivery).await? {
+            Some((SAME_ID, first, original)) => return Ok(Noted::Duplicate(original.unwrap_or(first))),
+            Some((SAME_KEY, first, original)) => return self.count_repeat(first, original).await,
+            Some((_, first, _)) => {
+                let detail = format!("same body as {first}");
+                self.write_delivery(delivery, "duplicate", Some(&detail), Some(first)).await?;
+                return Ok(Noted::Duplicate(first));
+            }
+            None => {}
+        }
+        if self.write_delivery(delivery, Outcome::Applied.word(), None, None).await? {
+            self.write_body(delivery).await?;
+            return Ok(Noted::New);
+        }
+        // Another writer noted it between our look and our write; what it wrote is visible by now.
+        match self.find_like(delivery).await? {
+            Some((SAME_KEY, first, original)) => self.count_repeat(first, original).await,
+            Some((_, first, original)) => Ok(Noted::Duplicate(original.unwrap_or(first))),
+            None => Ok(Noted::Duplicate(delivery.id)),
+        }
+    }
+
+    /// The most telling earlier delivery that is the same: in what, which, and which one that was a duplicate of.
+    async fn find_like(&mut self, delivery: &Delivery) -> Result<Option<(i64, DeliveryId, Option<DeliveryId>)>> {
+        const SQL: &str = "
+            SELECT CAST(CASE WHEN id = $1 THEN 0 WHEN delivery_key = $4 THEN 1 ELSE 2 END AS BIGINT) AS likeness, id, duplicate_of
+            FROM deliveries
+            WHERE id = $1
+                OR (host = $2 AND source = $3 AND delivery_key = $4 AND replay_of IS NULL)
+                OR (body_sha256 = $5 AND received_at BETWEEN $6 AND $7 AND host = $2 AND source = $3 AND duplicate_of IS NULL)
+            ORDER BY likeness, received_at, id
+            LIMIT 1";
+        // A replay is only ever the same as itself.
+        let replayed = delivery.replay_of.is_some();
+        let key = delivery.key.as_deref().filter(|_| !replayed);
+        let body = Some(delivery.body_sha256.as_str()).filter(|_| !replayed);
+        let (from, to) = around(delivery.received_at);
+        on!(&mut self.on, |db| sqlx::query_as(SQL)
+            .bind(delivery.id)
+            .bind(delivery.host.word())
+            .bind(&delivery.source)
+            .bind(key)
+            .bind(body)
+            .bind(from)
+            .bind(to)
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("look for an earlier delivery")
+    }
+
+    async fn count_repeat(&mut self, first: DeliveryId, original: Option<DeliveryId>) -> Result<Noted> {
+        const SQL: &str = "UPDATE deliveries SET repeats = repeats + 1 WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(first).execute(&mut **db).await.map(drop)).attempted("count a repeated delivery")?;
+        Ok(Noted::Duplicate(original.unwrap_or(first)))
+    }
+
+    /// Whether the row was written; it is not where its id or its key is there already.
+    async fn write_delivery(&mut self, delivery: &Delivery, outcome: &str, detail: Option<&str>, duplicate_of: Option<DeliveryId>) -> Result<bool> {
+        const SQL: &str = "
+            INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, replay_of, duplicate_of, outcome,
+                detail, repeats, recorded_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13)
+            ON CONFLICT DO NOTHING";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(delivery.id)
+            .bind(delivery.host.word())
+            .bind(&delivery.source)
+            .bind(&delivery.event)
+            .bind(&delivery.key)
+            .bind(&delivery.body_sha256)
+            .bind(delivery.received_at)
+            .bind(Json(&delivery.headers))
+            .bind(delivery.replay_of)
+            .bind(duplicate_of)
+            .bind(outcome)
+            .bind(detail)
+            .bind(Timestamp::now())
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("note a delivery")?;
+        Ok(rows == 1)
+    }
+
+    async fn write_body(&mut self, delivery: &Delivery) -> Result<()> {
+        const SQL: &str = "INSERT INTO delivery_bodies (delivery_id, received_at, bytes, body) VALUES ($1, $2, $3, $4)";
+        let bytes = i64::try_from(delivery.body.len()).expect("a body fits into memory");
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(delivery.id)
+            .bind(delivery.received_at)
+            .bind(bytes)
+            .bind(&delivery.body[..])
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("keep the body of a delivery")
+    }
+
+    /// Writes how a noted delivery ended.
+    pub(crate) async fn write_outcome(&mut self, id: DeliveryId, outcome: &Outcome) -> Result<()> {
+        const SQL: &str = "UPDATE deliveries SET (outcome, detail) = ($2, $3) WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(outcome.word())
+            .bind(outcome.detail())
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("note how a delivery ended")
+    }
+
+    /// Writes a refused delivery into the ledger. Once: the queue may hand it out again.
+    pub async fn note_refusal(&mut self, refusal: &Refusal) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO deliveries (id, host, source, event, received_at, headers, outcome, detail, repeats, recorded_at)
+            VALUES ($1, $2, $3, $4, $5, '[]', 'refused', $6, 0, $7)
+            ON CONFLICT (id) DO NOTHING";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(refusal.id)
+            .bind(refusal.host.word())
+            .bind(&refusal.source)
+            .bind(&refusal.event)
+            .bind(refusal.received_at)
+            .bind(&refusal.reason)
+            .bind(Timestamp::now())
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("note a refused delivery")
+    }
+}
+
+fn around(instant: Timestamp) -> (Timestamp, Timestamp) {
+    let day = i64::try_from(SAME_BODY.as_micros()).expect("a day fits");
+    (instant.minus(SAME_BODY), Timestamp(instant.0.saturating_add(day)))
+}

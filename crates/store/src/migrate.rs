@@ -1,0 +1,124 @@
+//! The schema: bringing it up to this build, and telling whether it is there.
+//! Knows the tables `meta` and `_sqlx_migrations` and the counters of ids, and nothing of what the others hold.
+
+use pipecast_model::Epoch;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use crate::engine::{On, Pool, on, place, writing};
+use crate::error::Attempt;
+use crate::{Error, Options, Result};
+
+static SQLITE: Migrator = sqlx::migrate!("../../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../../migrations/postgres");
+
+/// Tables whose ids are seen outside and start at `Options::first_id`.
+const SHARED_IDS: [(&str, &str); 3] = [("pipelines", "pipelines_id_seq"), ("executions", "executions_id_seq"), ("jobs", "jobs_id_seq")];
+
+const MINT_EPOCH: &str = "INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING";
+
+/// Brings the schema up to this build's. Several callers at once migrate once.
+///
+/// # Errors
+/// `NewerSchema` where a newer build has been here, `Unavailable`.
+pub async fn migrate(options: &Options) -> Result<()> {
+    match place(&options.url)? {
+        place @ On::Sqlite(_) => {
+            let On::Sqlite(connect) = writing(place) else {
+                unreachable!("the engine stays the same")
+            };
+            let mut connection = SqliteConnection::connect_with(&connect).await.attempted("open the database for migrating")?;
+            migrate_sqlite(&mut connection, options.first_id).await?;
+            connection.close().await.attempted("close the database after migrating")
+        }
+        // Without the time limits of a writer: a migration may take long, and so may the wait for another one's.
+        On::Postgres(connect) => {
+            let mut connection = PgConnection::connect_with(&connect).await.attempted("open the database for migrating")?;
+            migrate_postgres(&mut connection, options.first_id).await?;
+            connection.close().await.attempted("close the database after migrating")
+        }
+    }
+}
+
+/// SQLite has no lock for migrations, so one transaction that holds the write lock spans them all.
+async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Result<()> {
+    const ATTEMPTED: &str = "migrate the database";
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.attempted(ATTEMPTED)?;
+    // `run` says the same, but a future that holds it cannot move to another thread.
+    SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| refusal(error, &SQLITE))?;
+    sqlx::query(MINT_EPOCH).bind(Epoch::mint().0).execute(&mut *tx).await.attempted(ATTEMPTED)?;
+    for (table, _) in SHARED_IDS {
+        const ADD: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $1)";
+        const RAISE: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1 AND seq < $2";
+        sqlx::query(ADD).bind(table).execute(&mut *tx).await.attempted(ATTEMPTED)?;
+        sqlx::query(RAISE).bind(table).bind(first_id - 1).execute(&mut *tx).await.attempted(ATTEMPTED)?;
+    }
+    tx.commit().await.attempted(ATTEMPTED)
+}
+
+/// On PostgreSQL the migrator holds an advisory lock of its own while it works.
+async fn migrate_postgres(connection: &mut PgConnection, first_id: i64) -> Result<()> {
+    const ATTEMPTED: &str = "migrate the database";
+    POSTGRES
+        .run_direct(None, &mut *connection, false)
+        .await
+        .map_err(|error| refusal(error, &POSTGRES))?;
+    sqlx::query(MINT_EPOCH)
+        .bind(Epoch::mint().0)
+        .execute(&mut *connection)
+        .await
+        .attempted(ATTEMPTED)?;
+    for (_, sequence) in SHARED_IDS {
+        const RAISE: &str = "
+            SELECT setval(CAST($1 AS REGCLASS), $2, FALSE)
+            FROM pg_sequences
+            WHERE schemaname = current_schema() AND sequencename = $1 AND coalesce(last_value, 0) < $2 - 1";
+        sqlx::query(RAISE)
+            .bind(sequence)
+            .bind(first_id)
+            .execute(&mut *connection)
+            .await
+            .attempted(ATTEMPTED)?;
+    }
+    Ok(())
+}
+
+/// Reads the epoch, after a look at whether this build and the schema belong together.
+pub(crate) async fn recognise(pool: &Pool) -> Result<Epoch> {
+    let migrator = match pool {
+        On::Sqlite(_) => &SQLITE,
+        On::Postgres(_) => &POSTGRES,
+    };
+    const APPLIED: &str = "SELECT version FROM _sqlx_migrations WHERE success = TRUE";
+    let applied: Vec<i64> = match on!(pool, |db| sqlx::query_scalar(APPLIED).fetch_all(db).await) {
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table") => {
+            return Err(Error::NotMigrated);
+        }
+        other => other.attempted("read which migrations were applied")?,
+    };
+    if applied.iter().any(|version| *version > newest(migrator)) {
+        return Err(Error::NewerSchema);
+    }
+    if migrator.iter().any(|migration| !applied.contains(&migration.version)) {
+        return Err(Error::NotMigrated);
+    }
+    const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
+    let epoch: Option<String> = on!(pool, |db| sqlx::query_scalar(EPOCH).fetch_optional(db).await).attempted("read the epoch")?;
+    epoch.map(Epoch).ok_or(Error::NotMigrated)
+}
+
+fn newest(migrator: &Migrator) -> i64 {
+    migrator.iter().map(|migration| migration.version).max().unwrap_or(0)
+}
+
+fn refusal(error: MigrateError, migrator: &Migrator) -> Error {
+    match error {
+        MigrateError::VersionMissing(version) if version > newest(migrator) => Error::NewerSchema,
+        MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+            Err::<(), _>(source).attempted("migrate the database").expect_err("it was made of an error")
+        }
+        other => Error::Corrupt {
+            what: format!("the list of applied migrations ({other})"),
+        },
+    }
+}

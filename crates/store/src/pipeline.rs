@@ -1,0 +1,377 @@
+//! Pipelines: which one an execution belongs to, and the status that follows from its newest execution.
+//! Knows nothing of jobs.
+
+use pipecast_model::{ExecutionId, Host, Pipeline, PipelineFacts, PipelineId, PipelineKey, Project, ProjectId, Status, Timestamp};
+use sqlx::QueryBuilder;
+
+use crate::engine::{Pool, on};
+use crate::error::Attempt;
+use crate::execution::executions_by_id;
+use crate::query::Sort;
+use crate::stamps::{Record, StampColumns, Stamping, Stamps};
+use crate::writer::Tx;
+use crate::{PipelineQuery, Reader, Result};
+
+/// Where executions go that were never told a pipeline.
+const NAMELESS: &str = "CI";
+
+/// A pipeline's row, for writing.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct PipelineRow {
+    pub(crate) id: PipelineId,
+    pub(crate) external_id: String,
+    #[sqlx(flatten)]
+    pub(crate) columns: PipelineColumns,
+    pub(crate) last_execution_id: Option<ExecutionId>,
+    pub(crate) status: Status,
+    pub(crate) previous_status: Option<Status>,
+    pub(crate) seq: i64,
+    pub(crate) updated_at: Timestamp,
+    #[sqlx(flatten)]
+    pub(crate) stamps: StampColumns,
+}
+
+/// What of it is told by deliveries.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub(crate) struct PipelineColumns {
+    pub(crate) name: Option<String>,
+    url: Option<String>,
+}
+
+impl Record for PipelineColumns {
+    type Facts = PipelineFacts;
+
+    fn columns(facts: &PipelineFacts, stamps: &mut Stamping) -> Self {
+        PipelineColumns {
+            name: stamps.value("name", &facts.name),
+            url: stamps.value("url", &facts.url),
+        }
+    }
+
+    fn facts(self, told: &PipelineFacts, stamps: &Stamps) -> PipelineFacts {
+        PipelineFacts {
+            key: told.key.clone(),
+            name: stamps.told("name", self.name),
+            url: stamps.told("url", self.url),
+        }
+    }
+
+    fn merge(told: PipelineFacts, stored: PipelineFacts) -> PipelineFacts {
+        told.merge(stored)
+    }
+}
+
+impl PipelineRow {
+    /// Everything that was told of it.
+    pub(crate) fn facts(&self) -> Result<PipelineFacts> {
+        let like = PipelineFacts {
+            key: parse_key(&self.external_id),
+            name: Default::default(),
+            url: Default::default(),
+        };
+        Ok(self.columns.clone().facts(&like, &self.stamps.parse()?))
+    }
+}
+
+/// A key as it stands in `pipelines.external_id` and `executions.pipeline_key`.
+pub(crate) fn key_text(key: &PipelineKey) -> String {
+    match key {
+        PipelineKey::Named(name) => format!("name:{name}"),
+        PipelineKey::Id(id) => format!("id:{id}"),
+    }
+}
+
+/// The key of such a text.
+pub(crate) fn parse_key(text: &str) -> PipelineKey {
+    match text.split_once(':') {
+        Some(("id", id)) => PipelineKey::Id(id.to_owned()),
+        Some((_, name)) => PipelineKey::Named(name.to_owned()),
+        None => PipelineKey::Named(text.to_owned()),
+    }
+}
+
+/// What a pipeline is called while nobody has told its name.
+fn name_in_key(external_id: &str) -> &str {
+    external_id.split_once(':').map_or(external_id, |(_, name)| name)
+}
+
+macro_rules! select_pipelines {
+    ($rest:literal) => {
+        concat!(
+            "SELECT p.id, p.external_id, p.name, p.url, p.last_execution_id, p.status, p.previous_status, p.seq, p.updated_at,
+                p.project_id, j.external_id AS project_external_id, j.name AS project_name, j.url AS project_url, j.default_branch, s.host
+            FROM pipelines p
+            JOIN projects j ON j.id = p.project_id
+            JOIN sources s ON s.id = j.source_id ",
+            $rest
+        )
+    };
+}
+
+/// A pipeline with its project, for reading.
+#[derive(Debug, sqlx::FromRow)]
+pub(crate) struct PipelineView {
+    pub(crate) id: PipelineId,
+    external_id: String,
+    name: Option<String>,
+    url: Option<String>,
+    pub(crate) last_execution_id: Option<ExecutionId>,
+    pub(crate) status: Status,
+    pub(crate) previous_status: Option<Status>,
+    pub(crate) seq: i64,
+    pub(crate) updated_at: Timestamp,
+    project_id: ProjectId,
+    project_external_id: String,
+    project_name: Option<String>,
+    project_url: Option<String>,
+    default_branch: Option<String>,
+    host: Host,
+}
+
+impl From<PipelineView> for Pipeline {
+    /// Without its newest execution.
+    fn from(view: PipelineView) -> Self {
+        Pipeline {
+            id: view.id,
+            name: view.name.unwrap_or_else(|| name_in_key(&view.external_id).to_owned()),
+            project: Project {
+                id: view.project_id,
+                name: view.project_name.unwrap_or(view.project_external_id),
+                host: view.host,
+                url: view.project_url,
+                default_branch: view.default_branch,
+            },
+            url: view.url,
+            status: view.status,
+            last_execution: None,
+            seq: view.seq,
+        }
+    }
+}
+
+impl Reader {
+    /// One pipeline with its newest execution.
+    pub async fn find_pipeline(&self, id: PipelineId) -> Result<Option<Pipeline>> {
+        let views = pipelines_by_id(&self.on, &[id]).await?;
+        Ok(with_newest(&self.on, views).await?.pop())
+    }
+
+    /// A page of pipelines, each with its time of change (the key of `PipelineQuery::after`).
+    pub async fn list_pipelines(&self, query: &PipelineQuery) -> Result<Vec<(Timestamp, Pipeline)>> {
+        let views: Vec<PipelineView> = on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(select_pipelines!("WHERE TRUE"));
+            if let Some(host) = query.host {
+                sql.push(" AND s.host = ").push_bind(host.word());
+            }
+            if !query.statuses.is_empty() {
+                let mut list = sql.push(" AND p.status IN (").separated(", ");
+                for status in &query.statuses {
+                    list.push_bind(status.word());
+                }
+                sql.push(")");
+            }
+            if let Some(text) = &query.text {
+                let pattern = containing(text);
+                sql.push(" AND (p.name_folded LIKE ").push_bind(pattern.clone());
+                sql.push(" ESCAPE '\\' OR j.name_folded LIKE ").push_bind(pattern).push(" ESCAPE '\\')");
+            }
+            match (query.sort, query.after) {
+                (Sort::Newest, Some((at, id))) => {
+                    sql.push(" AND (p.updated_at, p.id) < (").push_bind(at).push(", ").push_bind(id).push(")");
+                }
+                (Sort::Id, Some((_, id))) => {
+                    sql.push(" AND p.id > ").push_bind(id);
+                }
+                (_, None) => {}
+            }
+            sql.push(match query.sort {
+                Sort::Newest => " ORDER BY p.updated_at DESC, p.id DESC LIMIT ",
+                Sort::Id => " ORDER BY p.id LIMIT ",
+            });
+            sql.push_bind(query.limit).build_query_as().fetch_all(db).await
+        })
+        .attempted("list pipelines")?;
+        let changed: Vec<Timestamp> = views.iter().map(|view| view.updated_at).collect();
+        Ok(changed.into_iter().zip(with_newest(&self.on, views).await?).collect())
+    }
+}
+
+/// A pattern for whatever contains this text, in lower case.
+fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Pipelines as the API shows them, in the same order.
+pub(crate) async fn with_newest(pool: &Pool, views: Vec<PipelineView>) -> Result<Vec<Pipeline>> {
+    let newest: Vec<ExecutionId> = views.iter().filter_map(|view| view.last_execution_id).collect();
+    let mut executions = executions_by_id(pool, &newest).await?;
+    let shown = views.into_iter().map(|view| {
+        let found = executions.iter().position(|row| Some(row.id) == view.last_execution_id);
+        Pipeline {
+            last_execution: found.map(|index| executions.swap_remove(index).into()),
+            ..view.into()
+        }
+    });
+    Ok(shown.collect())
+}
+
+/// These pipelines by id; ids without a row are left out.
+pub(crate) async fn pipelines_by_id(pool: &Pool, ids: &[PipelineId]) -> Result<Vec<PipelineView>> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    on!(pool, |db| {
+        let mut sql = QueryBuilder::new(select_pipelines!("WHERE p.id IN ("));
+        let mut list = sql.separated(", ");
+        for id in ids {
+            list.push_bind(id);
+        }
+        sql.push(") ORDER BY p.id").build_query_as().fetch_all(db).await
+    })
+    .attempted("read pipelines")
+}
+
+/// Pipelines by id, after `after`, at most `limit`.
+pub(crate) async fn pipelines_after(pool: &Pool, after: Option<PipelineId>, limit: i64) -> Result<Vec<PipelineView>> {
+    const SQL: &str = select_pipelines!("WHERE p.id > $1 ORDER BY p.id LIMIT $2");
+    let after = after.unwrap_or(PipelineId(i64::MIN));
+    on!(pool, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("read pipelines")
+}
+
+// All of these need the lock of the project, which `record_project` and `hold_project` take.
+impl Tx {
+    /// The pipeline of a key, created where it is missing.
+    pub(crate) async fn resolve_pipeline(&mut self, project: ProjectId, key: Option<PipelineKey>) -> Result<PipelineId> {
+        let key = key.unwrap_or_else(|| PipelineKey::Named(NAMELESS.to_owned()));
+        if let Some(id) = self.pipeline_of(project, &key).await? {
+            return Ok(id);
+        }
+        const SQL: &str = "
+            INSERT INTO pipelines (project_id, external_id, name_folded, status, seq, updated_at, stamps)
+            VALUES ($1, $2, $3, 'unknown', 0, $4, '{}')
+            RETURNING id";
+        let text = key_text(&key);
+        let id = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(project)
+            .bind(&text)
+            .bind(name_in_key(&text).to_lowercase())
+            .bind(Timestamp::now())
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("record a pipeline")?;
+        self.known.pipelines.insert((project, key), id);
+        Ok(id)
+    }
+
+    /// The pipeline of a key, if there is one: a name means whichever pipeline was told to have it, the oldest first.
+    pub(crate) async fn pipeline_of(&mut self, project: ProjectId, key: &PipelineKey) -> Result<Option<PipelineId>> {
+        let place = (project, key.clone());
+        if let Some(id) = self.known.pipelines.get(&place) {
+            return Ok(Some(*id));
+        }
+        const SQL: &str = "SELECT id FROM pipelines WHERE project_id = $1 AND (external_id = $2 OR name = $3) ORDER BY id LIMIT 1";
+        let name = match key {
+            PipelineKey::Named(name) => Some(name),
+            PipelineKey::Id(_) => None,
+        };
+        let id: Option<PipelineId> = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(project)
+            .bind(key_text(key))
+            .bind(name)
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("find the pipeline of an execution")?;
+        if let Some(id) = id {
+            self.known.pipelines.insert(place, id);
+        }
+        Ok(id)
+    }
+
+    /// The pipeline that executions share which know no more than this name.
+    pub(crate) async fn pipeline_by_name_alone(&mut self, project: ProjectId, name: &str) -> Result<Option<PipelineId>> {
+        const SQL: &str = "SELECT id FROM pipelines WHERE project_id = $1 AND external_id = $2";
+        let text = key_text(&PipelineKey::Named(name.to_owned()));
+        on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(project)
+            .bind(text)
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("find a pipeline by its name")
+    }
+
+    /// A pipeline's row.
+    pub(crate) async fn stored_pipeline(&mut self, id: PipelineId) -> Result<PipelineRow> {
+        if let Some(row) = self.known.pipeline_rows.get(&id) {
+            return Ok(row.clone());
+        }
+        const SQL: &str = "
+            SELECT id, external_id, name, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps
+            FROM pipelines
+            WHERE id = $1";
+        let row: PipelineRow = on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_one(&mut **db).await).attempted("read a pipeline")?;
+        self.known.pipeline_rows.insert(id, row.clone());
+        Ok(row)
+    }
+
+    /// The newest execution of a pipeline with its status, by number and attempt, never by arrival.
+    pub(crate) async fn newest_execution(&mut self, pipeline: PipelineId) -> Result<Option<(ExecutionId, Status)>> {
+        const SQL: &str = "
+            SELECT id, status
+            FROM executions
+            WHERE pipeline_id = $1
+            ORDER BY coalesce(number, 0) DESC, ordinal DESC, attempt DESC, id DESC
+            LIMIT 1";
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(pipeline).fetch_optional(&mut **db).await).attempted("find the newest execution of a pipeline")
+    }
+
+    /// Writes a pipeline's row.
+    pub(crate) async fn write_pipeline(&mut self, row: PipelineRow) -> Result<()> {
+        const SQL: &str = "
+            UPDATE pipelines
+            SET (name, name_folded, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps)
+                = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+            WHERE id = $1";
+        let folded = row.columns.name.as_deref().unwrap_or_else(|| name_in_key(&row.external_id)).to_lowercase();
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(row.id)
+            .bind(&row.columns.name)
+            .bind(folded)
+            .bind(&row.columns.url)
+            .bind(row.last_execution_id)
+            .bind(row.status.word())
+            .bind(row.previous_status.map(Status::word))
+            .bind(row.seq)
+            .bind(row.updated_at)
+            .bind(&row.stamps.version)
+            .bind(&row.stamps.stamps)
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("record a pipeline")?;
+        self.known.pipeline_rows.insert(row.id, row);
+        Ok(())
+    }
+
+    /// Takes a pipeline away that no execution is left in.
+    pub(crate) async fn delete_pipeline(&mut self, id: PipelineId) -> Result<()> {
+        const SQL: &str = "DELETE FROM pipelines WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(id).execute(&mut **db).await.map(drop)).attempted("take away an empty pipeline")?;
+        self.known.pipeline_rows.remove(&id);
+        self.known.pipelines.clear();
+        Ok(())
+    }
+
+    /// Every pipeline of a project.
+    pub(crate) async fn pipelines_of(&mut self, project: ProjectId) -> Result<Vec<PipelineId>> {
+        const SQL: &str = "SELECT id FROM pipelines WHERE project_id = $1 ORDER BY id";
+        on!(&mut self.on, |db| sqlx::query_scalar(SQL).bind(project).fetch_all(&mut **db).await).attempted("list the pipelines of a project")
+    }
+}

@@ -1,0 +1,119 @@
+//! Projects. Their row is also the lock under which everything that belongs to them is written.
+//! Knows nothing of what belongs to them.
+
+use pipecast_model::{ProjectFacts, ProjectId, SourceId};
+
+use crate::Result;
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, merge};
+use crate::writer::Tx;
+
+/// A project as this transaction knows it; its row is locked.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct ProjectRow {
+    id: ProjectId,
+    #[sqlx(flatten)]
+    columns: ProjectColumns,
+    #[sqlx(flatten)]
+    stamps: StampColumns,
+}
+
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+struct ProjectColumns {
+    name: Option<String>,
+    url: Option<String>,
+    default_branch: Option<String>,
+}
+
+impl Record for ProjectColumns {
+    type Facts = ProjectFacts;
+
+    fn columns(facts: &ProjectFacts, stamps: &mut Stamping) -> Self {
+        ProjectColumns {
+            name: stamps.value("name", &facts.name),
+            url: stamps.value("url", &facts.url),
+            default_branch: stamps.value("default_branch", &facts.default_branch),
+        }
+    }
+
+    fn facts(self, told: &ProjectFacts, stamps: &Stamps) -> ProjectFacts {
+        ProjectFacts {
+            external_id: told.external_id.clone(),
+            name: stamps.told("name", self.name),
+            url: stamps.told("url", self.url),
+            default_branch: stamps.told("default_branch", self.default_branch),
+        }
+    }
+
+    fn merge(told: ProjectFacts, stored: ProjectFacts) -> ProjectFacts {
+        told.merge(stored)
+    }
+}
+
+impl Tx {
+    /// Locks a project until the transaction ends, merges what is told of it, and says whether that can be seen in its pipelines.
+    ///
+    /// On PostgreSQL two writers of one project wait here for each other, so everything below reads and writes without
+    /// further locks. SQLite has one writer anyway.
+    pub(crate) async fn record_project(&mut self, source: SourceId, told: &ProjectFacts) -> Result<(ProjectId, News)> {
+        let key = (source, told.external_id.clone());
+        let row = match self.known.projects.remove(&key) {
+            Some(row) => row,
+            None => self.lock_project(source, &told.external_id).await?,
+        };
+        let merged = merge(Some((&row.columns, &row.stamps)), told)?;
+        let row = ProjectRow {
+            id: row.id,
+            columns: merged.columns,
+            stamps: merged.stamps,
+        };
+        if merged.news > News::Nothing {
+            self.write_project(&row, &told.external_id).await?;
+        }
+        let id = row.id;
+        self.known.projects.insert(key, row);
+        Ok((id, merged.news))
+    }
+
+    async fn lock_project(&mut self, source: SourceId, external_id: &str) -> Result<ProjectRow> {
+        const SQL: &str = "
+            INSERT INTO projects (source_id, external_id, name_folded, stamps) VALUES ($1, $2, $3, '{}')
+            ON CONFLICT (source_id, external_id) DO UPDATE SET external_id = excluded.external_id
+            RETURNING id, name, url, default_branch, version, stamps";
+        on!(&mut self.on, |db| sqlx::query_as(SQL)
+            .bind(source)
+            .bind(external_id)
+            .bind(external_id.to_lowercase())
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("record a project")
+    }
+
+    /// Waits for whoever writes this project, and keeps others out until the transaction ends.
+    pub(crate) async fn hold_project(&mut self, id: ProjectId) -> Result<()> {
+        const SQL: &str = "UPDATE projects SET external_id = external_id WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(id).execute(&mut **db).await.map(drop)).attempted("lock a project")
+    }
+
+    async fn write_project(&mut self, row: &ProjectRow, external_id: &str) -> Result<()> {
+        const SQL: &str = "
+            UPDATE projects
+            SET (name, name_folded, url, default_branch, version, stamps) = ($2, $3, $4, $5, $6, $7)
+            WHERE id = $1";
+        let ProjectRow { id, columns, stamps } = row;
+        let folded = columns.name.as_deref().unwrap_or(external_id).to_lowercase();
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(&columns.name)
+            .bind(folded)
+            .bind(&columns.url)
+            .bind(&columns.default_branch)
+            .bind(&stamps.version)
+            .bind(&stamps.stamps)
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("record a project")
+    }
+}

@@ -1,0 +1,31 @@
+//! Sources: which connections to hosts have sent something.
+//! Knows nothing of their secrets.
+
+use pipecast_model::{Host, SourceId, Timestamp};
+
+use crate::Result;
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+
+impl Tx {
+    /// The id of a source, which its first delivery creates.
+    pub(crate) async fn source(&mut self, host: Host, key: &str) -> Result<SourceId> {
+        if let Some(id) = self.known.sources.get(&(host, key.to_owned())) {
+            return Ok(*id);
+        }
+        const SQL: &str = "
+            INSERT INTO sources (host, key, created_at) VALUES ($1, $2, $3)
+            ON CONFLICT (host, key) DO UPDATE SET key = excluded.key
+            RETURNING id";
+        let id = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(host.word())
+            .bind(key)
+            .bind(Timestamp::now())
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("record a source")?;
+        self.known.sources.insert((host, key.to_owned()), id);
+        Ok(id)
+    }
+}

@@ -1,0 +1,113 @@
+//! States: what a topic's announcement says, made of the rows as they are now.
+//! Knows nothing of what was announced before.
+
+use std::collections::HashMap;
+
+use pipecast_model::{Announcement, Epoch, Execution, ExecutionId, Job, Pipeline, PipelineId, Status, Timestamp, Topic};
+use serde::Serialize;
+
+use crate::execution::executions_by_id;
+use crate::job::jobs_of;
+use crate::pipeline::{PipelineView, pipelines_after, pipelines_by_id, with_newest};
+use crate::{Reader, Result};
+
+/// Topics of one query.
+const TOPICS: usize = 500;
+
+/// An execution as its frames show it: whole, with its jobs.
+#[derive(Serialize)]
+struct ExecutionState {
+    #[serde(flatten)]
+    execution: Execution,
+    jobs: Vec<Job>,
+}
+
+/// What stands around the data of an announcement.
+struct Envelope {
+    status: Status,
+    previous_status: Option<Status>,
+    timestamp: Timestamp,
+    seq: i64,
+}
+
+impl Envelope {
+    fn around(self, topic: Topic, epoch: &Epoch, data: &impl Serialize) -> Announcement {
+        Announcement {
+            v: Announcement::VERSION,
+            topic,
+            status: self.status,
+            previous_status: self.previous_status,
+            timestamp: self.timestamp,
+            epoch: epoch.clone(),
+            seq: self.seq,
+            data: serde_json::value::to_raw_value(data).expect("it has only text, numbers and lists in it"),
+        }
+    }
+}
+
+impl Reader {
+    /// The current states of topics, as they are announced; a topic without a row is left out. Monitor is never asked for.
+    ///
+    /// An execution carries its first 500 jobs by id.
+    pub async fn list_states(&self, topics: &[Topic]) -> Result<Vec<Announcement>> {
+        let mut states = Vec::with_capacity(topics.len());
+        for topics in topics.chunks(TOPICS) {
+            let pipelines: Vec<PipelineId> = topics
+                .iter()
+                .filter_map(|topic| if let Topic::Pipeline(id) = topic { Some(*id) } else { None })
+                .collect();
+            let executions: Vec<ExecutionId> = topics
+                .iter()
+                .filter_map(|topic| if let Topic::Execution(id) = topic { Some(*id) } else { None })
+                .collect();
+            let views = pipelines_by_id(&self.on, &pipelines).await?;
+            states.extend(self.pipeline_states(views).await?);
+            states.extend(self.execution_states(&executions).await?);
+        }
+        Ok(states)
+    }
+
+    /// The states of all pipelines by id, after `after`, at most `limit`.
+    pub async fn list_pipeline_states(&self, after: Option<PipelineId>, limit: i64) -> Result<Vec<Announcement>> {
+        let views = pipelines_after(&self.on, after, limit).await?;
+        self.pipeline_states(views).await
+    }
+
+    async fn pipeline_states(&self, views: Vec<PipelineView>) -> Result<Vec<Announcement>> {
+        let envelopes: Vec<Envelope> = views.iter().map(envelope).collect();
+        let pipelines: Vec<Pipeline> = with_newest(&self.on, views).await?;
+        let states = envelopes.into_iter().zip(&pipelines);
+        Ok(states
+            .map(|(envelope, pipeline)| envelope.around(Topic::Pipeline(pipeline.id), &self.epoch, pipeline))
+            .collect())
+    }
+
+    async fn execution_states(&self, ids: &[ExecutionId]) -> Result<Vec<Announcement>> {
+        let rows = executions_by_id(&self.on, ids).await?;
+        let mut jobs: HashMap<ExecutionId, Vec<Job>> = HashMap::new();
+        for row in jobs_of(&self.on, ids).await? {
+            jobs.entry(row.execution_id).or_default().push(row.into());
+        }
+        let states = rows.into_iter().map(|row| {
+            let envelope = Envelope {
+                status: row.columns.status.status,
+                previous_status: row.previous_status,
+                timestamp: row.updated_at,
+                seq: row.seq,
+            };
+            let jobs = jobs.remove(&row.id).unwrap_or_default();
+            let topic = Topic::Execution(row.id);
+            envelope.around(topic, &self.epoch, &ExecutionState { execution: row.into(), jobs })
+        });
+        Ok(states.collect())
+    }
+}
+
+fn envelope(view: &PipelineView) -> Envelope {
+    Envelope {
+        status: view.status,
+        previous_status: view.previous_status,
+        timestamp: view.updated_at,
+        seq: view.seq,
+    }
+}

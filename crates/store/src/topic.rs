@@ -1,0 +1,78 @@
+//! Topics: which delivery gave which sequence, and what has not been announced yet.
+//! Knows nothing of the rows behind a topic.
+
+use pipecast_model::{DeliveryId, Timestamp, Topic};
+use sqlx::QueryBuilder;
+
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+use crate::{Error, Reader, Result};
+
+/// Rows in one statement; both engines take several times as many values.
+const ROWS: usize = 500;
+
+impl Reader {
+    /// Topics that changed and have not been announced, the oldest first, at most `limit`.
+    pub async fn list_dirty(&self, limit: i64) -> Result<Vec<Topic>> {
+        const SQL: &str = "SELECT topic FROM dirty_topics ORDER BY marked_at, topic LIMIT $1";
+        let topics: Vec<String> = on!(&self.on, |db| sqlx::query_scalar(SQL).bind(limit).fetch_all(db).await).attempted("list what is not announced")?;
+        let parse = |text: String| {
+            text.parse().map_err(|_| Error::Corrupt {
+                what: format!("topic {text:?}"),
+            })
+        };
+        topics.into_iter().map(parse).collect()
+    }
+}
+
+impl Tx {
+    /// Notes that these topics reached these sequences, and by which delivery. Sorted, so that two writers take them in one order.
+    pub(crate) async fn record_topics(&mut self, delivery: Option<DeliveryId>, mut changed: Vec<(Topic, i64)>) -> Result<Vec<Topic>> {
+        changed.sort_unstable();
+        let now = Timestamp::now();
+        for rows in changed.chunks(ROWS) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("INSERT INTO topic_changes (topic, seq, delivery_id, at) ");
+                sql.push_values(rows, |mut row, (topic, seq)| {
+                    row.push_bind(topic.to_string()).push_bind(seq).push_bind(delivery).push_bind(now);
+                });
+                sql.build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("record which topics changed")?;
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("INSERT INTO dirty_topics (topic, seq, marked_at) ");
+                sql.push_values(rows, |mut row, (topic, seq)| {
+                    row.push_bind(topic.to_string()).push_bind(seq).push_bind(now);
+                });
+                sql.push(" ON CONFLICT (topic) DO UPDATE SET seq = excluded.seq");
+                sql.build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("mark topics for announcing")?;
+        }
+        Ok(changed.into_iter().map(|(topic, _)| topic).collect())
+    }
+
+    /// Takes topics out of the dirty ones, where no later sequence than the announced one is there.
+    pub async fn clear_dirty(&mut self, announced: &[(Topic, i64)]) -> Result<()> {
+        for rows in announced.chunks(ROWS) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("DELETE FROM dirty_topics WHERE ");
+                let mut any = sql.separated(" OR ");
+                for (topic, seq) in rows {
+                    any.push("(topic = ").push_bind_unseparated(topic.to_string());
+                    any.push_unseparated(" AND seq <= ").push_bind_unseparated(seq).push_unseparated(")");
+                }
+                sql.build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("note what was announced")?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a topic whose row is gone.
+    pub(crate) async fn forget_topic(&mut self, topic: Topic) -> Result<()> {
+        const SQL: &str = "DELETE FROM dirty_topics WHERE topic = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(topic.to_string()).execute(&mut **db).await.map(drop)).attempted("forget a topic")
+    }
+}

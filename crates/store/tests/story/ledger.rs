@@ -1,0 +1,114 @@
+//! The ledger as inbox: each delivery takes effect once, however often and by however many hands it comes.
+
+use std::sync::Arc;
+
+use pipecast_model::{DeliveryId, Facts, Status, Timestamp};
+use pipecast_store::Noted;
+
+use crate::ground::{Engine, Ground, delivery, execution, run};
+
+#[tokio::test]
+async fn a_delivery_key_that_comes_again_counts_on_the_first_row() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let first = delivery();
+        let mut again = delivery();
+        again.key = first.key.clone();
+        let mut elsewhere = delivery();
+        (elsewhere.key, elsewhere.source) = (first.key.clone(), "other".into());
+        open.deliver(&first, &Facts::default()).await;
+
+        for _ in 0..2 {
+            assert_eq!(open.deliver(&again, &Facts::default()).await.0, Noted::Duplicate(first.id));
+        }
+        assert_eq!(open.deliver(&elsewhere, &Facts::default()).await.0, Noted::New);
+
+        assert_eq!(open.reader.find_delivery(first.id).await.unwrap().unwrap().repeats, 2);
+        assert_eq!(open.ground.count("deliveries").await, 2);
+        assert_eq!(open.ground.count("sources").await, 2);
+    }
+}
+
+#[tokio::test]
+async fn the_same_body_within_a_day_is_a_duplicate_whatever_its_key_says() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let first = delivery();
+        let mut forged = delivery();
+        forged.body_sha256 = first.body_sha256.clone();
+        let mut tomorrow = delivery();
+        tomorrow.body_sha256 = first.body_sha256.clone();
+        tomorrow.received_at = Timestamp(first.received_at.0 + 25 * 3_600_000_000);
+        let (first_id, forged_id) = (first.id, forged.id);
+        open.deliver(&first, &Facts::default()).await;
+
+        assert_eq!(open.deliver(&forged, &Facts::default()).await.0, Noted::Duplicate(first_id));
+        assert_eq!(open.deliver(&forged, &Facts::default()).await.0, Noted::Duplicate(first_id));
+        assert_eq!(open.deliver(&tomorrow, &Facts::default()).await.0, Noted::New);
+
+        let record = open.reader.find_delivery(forged_id).await.unwrap().unwrap();
+        assert_eq!(
+            (record.outcome.as_str(), record.detail),
+            ("duplicate", Some(format!("same body as {first_id}")))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_replay_is_new_and_is_new_once() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let first = delivery();
+        let mut replay = first.clone();
+        (replay.id, replay.replay_of) = (DeliveryId::fresh(), Some(first.id));
+        open.deliver(&first, &Facts::default()).await;
+
+        assert_eq!(open.deliver(&replay, &Facts::default()).await.0, Noted::New);
+        assert_eq!(open.deliver(&replay, &Facts::default()).await.0, Noted::Duplicate(replay.id));
+
+        assert_eq!(open.reader.find_delivery(replay.id).await.unwrap().unwrap().delivery.replay_of, Some(first.id));
+    }
+}
+
+#[tokio::test]
+async fn two_writers_at_once_note_a_key_once() {
+    for engine in Engine::BOTH {
+        let open = Arc::new(Ground::lay(engine).await.open().await);
+        let facts = Arc::new(run("rocket", execution(12, 1, Status::Queued, 0)));
+        let mut writers = tokio::task::JoinSet::new();
+        for _ in 0..8 {
+            let (open, facts) = (Arc::clone(&open), Arc::clone(&facts));
+            writers.spawn(async move {
+                let mut delivery = delivery();
+                delivery.key = Some("the same".into());
+                open.deliver(&delivery, &facts).await.0
+            });
+        }
+
+        let noted = writers.join_all().await;
+
+        assert_eq!(noted.iter().filter(|noted| **noted == Noted::New).count(), 1, "{noted:?}");
+        assert_eq!(open.ground.count("topic_changes").await, 2);
+        assert_eq!(open.ground.look("SELECT CAST(repeats AS TEXT) FROM deliveries").await, ["7"]);
+    }
+}
+
+#[tokio::test]
+async fn writers_of_one_project_lose_nothing_of_each_other() {
+    for engine in Engine::BOTH {
+        let open = Arc::new(Ground::lay(engine).await.open().await);
+        let mut writers = tokio::task::JoinSet::new();
+        for number in 1..=20 {
+            let open = Arc::clone(&open);
+            writers.spawn(async move { open.tell(run("rocket", execution(number, 1, Status::Running, number))).await });
+        }
+        writers.join_all().await;
+
+        let pipelines = open.reader.list_pipeline_states(None, 10).await.unwrap();
+
+        assert_eq!(pipelines.len(), 1);
+        assert_eq!(open.ground.count("executions").await, 20);
+        assert_eq!(pipelines[0].seq, open.ground.count("topic_changes WHERE topic LIKE 'pipeline:%'").await);
+        assert!(pipelines[0].data.get().contains(r#""number":20"#));
+    }
+}

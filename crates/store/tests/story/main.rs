@@ -1,0 +1,11 @@
+//! The store told as stories, each on SQLite and on PostgreSQL: the same calls, the same ends.
+//! Knows the public face of the store, and SQL only to look at rows.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod ground;
+mod ledger;
+mod merging;
+mod migrations;
+mod retention;
+mod tale;
+mod walls;

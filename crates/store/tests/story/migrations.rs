@@ -1,0 +1,116 @@
+//! Migrations: once, the same on both engines, forward only.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pipecast_store::Error;
+
+use crate::ground::{Engine, Ground};
+
+#[tokio::test]
+async fn both_engines_have_the_same_tables_and_columns() {
+    let mut schemas = Vec::new();
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let sql = match engine {
+            Engine::Sqlite => {
+                "SELECT t.name || '.' || c.name || CASE WHEN c.\"notnull\" = 1 OR c.pk > 0 THEN '' ELSE '?' END
+                FROM sqlite_schema t, pragma_table_info(t.name) c
+                WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE '_sqlx%'
+                ORDER BY 1"
+            }
+            Engine::Postgres => {
+                "SELECT CAST(table_name || '.' || column_name || CASE is_nullable WHEN 'NO' THEN '' ELSE '?' END AS TEXT) COLLATE \"C\"
+                FROM information_schema.columns
+                WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'
+                ORDER BY 1"
+            }
+        };
+        schemas.push(open.ground.look(sql).await);
+    }
+
+    assert!(schemas[0].len() > 80, "{:?}", schemas[0]);
+    assert_eq!(schemas[0], schemas[1]);
+}
+
+#[tokio::test]
+async fn two_that_migrate_at_once_migrate_once() {
+    for engine in Engine::BOTH {
+        let ground = Ground::lay(engine).await;
+        let mut migrators = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let options = ground.options.clone();
+            migrators.spawn(async move { pipecast_store::migrate(&options).await });
+        }
+
+        for outcome in migrators.join_all().await {
+            outcome.unwrap();
+        }
+
+        let open = ground.open().await;
+        assert_eq!(open.ground.count("_sqlx_migrations").await as usize, files("sqlite").len());
+        assert_eq!(
+            open.ground.look("SELECT value FROM meta WHERE key = 'epoch'").await,
+            [open.reader.epoch().0.clone()]
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_schema_of_another_build_is_refused_by_name() {
+    for engine in Engine::BOTH {
+        let ground = Ground::lay(engine).await;
+        assert!(matches!(pipecast_store::open(&ground.options).await, Err(Error::NotMigrated)));
+
+        let open = ground.open().await;
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', TRUE, '', 0)";
+        open.ground.look(newer).await;
+
+        assert!(matches!(pipecast_store::open(&open.ground.options).await, Err(Error::NewerSchema)));
+        assert!(matches!(pipecast_store::migrate(&open.ground.options).await, Err(Error::NewerSchema)));
+    }
+}
+
+#[tokio::test]
+async fn ids_start_where_they_are_told_to_and_never_fall_back() {
+    for engine in Engine::BOTH {
+        let mut ground = Ground::lay(engine).await;
+        for first in [1, 500, 1] {
+            ground.options.first_id = first;
+            pipecast_store::migrate(&ground.options).await.unwrap();
+        }
+        ground.options.first_id = 700;
+        let open = ground.open().await;
+
+        let topics = open
+            .tell(crate::ground::run("p", crate::ground::execution(1, 1, pipecast_model::Status::Queued, 0)))
+            .await;
+
+        assert_eq!(topics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["pipeline:700", "execution:700"]);
+    }
+}
+
+#[test]
+fn migrations_have_the_same_names_on_both_engines_and_add_nothing_that_old_rows_lack() {
+    let (sqlite, postgres) = (files("sqlite"), files("postgres"));
+    assert_eq!(sqlite.keys().collect::<Vec<_>>(), postgres.keys().collect::<Vec<_>>());
+    assert!(!sqlite.is_empty());
+
+    for (name, sql) in sqlite.into_iter().chain(postgres) {
+        for statement in sql
+            .to_uppercase()
+            .split(';')
+            .filter(|statement| statement.contains("ADD COLUMN") || statement.contains("SET NOT NULL"))
+        {
+            assert!(!statement.contains("NOT NULL") || statement.contains("DEFAULT"), "{name}: {statement}");
+        }
+    }
+}
+
+fn files(engine: &str) -> BTreeMap<String, String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../migrations").join(engine);
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
+        .collect()
+}

@@ -1,0 +1,131 @@
+//! What goes, what stays, and what falls silent.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use pipecast_model::{Facts, Status, Timestamp, Topic};
+use pipecast_store::{Pruned, Retention};
+
+use crate::ground::{Engine, Ground, Open, delivery, execution, job, project, run};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+async fn prune(open: &Open, retention: &Retention, limit: i64) -> Pruned {
+    let mut tx = open.writer.begin().await.unwrap();
+    let pruned = tx.prune(retention, Timestamp::now(), limit).await.unwrap();
+    tx.commit().await.unwrap();
+    pruned
+}
+
+#[tokio::test]
+async fn bodies_go_by_age_before_their_rows_do_and_in_bounded_batches() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let retention = Retention {
+            bodies: 7 * DAY,
+            bodies_bytes: 1 << 30,
+            deliveries: 30 * DAY,
+        };
+        let mut kept = Vec::new();
+        for days in [0, 8, 9, 10, 31, 32] {
+            let mut delivery = delivery();
+            delivery.received_at = Timestamp::now().minus(days * DAY);
+            open.deliver(&delivery, &Facts::default()).await;
+            kept.push(delivery);
+        }
+
+        assert_eq!(prune(&open, &retention, 3).await, Pruned { bodies: 3, deliveries: 2 });
+        assert_eq!(prune(&open, &retention, 3).await, Pruned { bodies: 2, deliveries: 0 });
+        assert_eq!(prune(&open, &retention, 3).await, Pruned::default());
+
+        let young = open.reader.find_delivery(kept[0].id).await.unwrap().unwrap();
+        let old = open.reader.find_delivery(kept[1].id).await.unwrap().unwrap();
+        assert_eq!((young.delivery.body.len(), old.delivery.body.len()), (2, 0));
+        assert!(open.reader.find_delivery(kept[4].id).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn bodies_go_by_size_the_oldest_first() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let retention = Retention {
+            bodies: 7 * DAY,
+            bodies_bytes: 250,
+            deliveries: 30 * DAY,
+        };
+        let mut all = Vec::new();
+        for minutes in [5, 4, 3, 2, 1] {
+            let mut delivery = delivery();
+            delivery.received_at = Timestamp::now().minus(Duration::from_secs(60 * minutes));
+            delivery.body = Bytes::from(vec![b'x'; 100]);
+            open.deliver(&delivery, &Facts::default()).await;
+            all.push(delivery.id);
+        }
+
+        assert_eq!(prune(&open, &retention, 2).await.bodies, 2);
+        assert_eq!(prune(&open, &retention, 2).await.bodies, 1);
+        assert_eq!(prune(&open, &retention, 2).await.bodies, 0);
+
+        let mut left = Vec::new();
+        for id in all {
+            left.push(open.reader.find_delivery(id).await.unwrap().unwrap().delivery.body.len());
+        }
+        assert_eq!(left, [0, 0, 0, 100, 100]);
+    }
+}
+
+#[tokio::test]
+async fn dirty_topics_survive_until_their_newest_sequence_is_announced() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let topics = open.tell(run("rocket", execution(12, 1, Status::Queued, 0))).await;
+        let announced: Vec<(Topic, i64)> = topics.iter().map(|topic| (*topic, 1)).collect();
+        open.tell(run("rocket", execution(12, 1, Status::Running, 1))).await;
+        let Open { ground, reader, writer } = open;
+        drop((reader, writer));
+        let open = ground.open().await;
+
+        let clear = async |announced: &[(Topic, i64)]| {
+            let mut tx = open.writer.begin().await.unwrap();
+            tx.clear_dirty(announced).await.unwrap();
+            tx.commit().await.unwrap();
+            open.reader.list_dirty(10).await.unwrap().len()
+        };
+
+        assert_eq!(clear(&announced).await, 2, "a later sequence waits");
+        assert_eq!(clear(&[(topics[0], 2)]).await, 1);
+        assert_eq!(clear(&[(topics[1], 7)]).await, 0);
+        assert_eq!(clear(&[]).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_silent_open_execution_goes_stale_and_wakes_with_the_next_word() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        open.tell(run("rocket", execution(11, 1, Status::Success, 0))).await;
+        let told = open.tell(run("rocket", execution(12, 1, Status::Running, 0))).await;
+        let Topic::Execution(id) = told[1] else { panic!("{told:?}") };
+        let mark = async |before: Timestamp| {
+            let mut tx = open.writer.begin().await.unwrap();
+            let topics = tx.mark_stale(before, 10).await.unwrap();
+            tx.commit().await.unwrap();
+            topics
+        };
+
+        assert_eq!(mark(Timestamp::now().minus(DAY)).await, []);
+        assert_eq!(mark(Timestamp::now()).await, told);
+        assert_eq!(mark(Timestamp::now()).await, []);
+        let stale = open.reader.find_execution(id).await.unwrap().unwrap();
+        assert_eq!((stale.stale, stale.status, stale.seq), (true, Status::Running, 2));
+
+        let word = Facts {
+            project: Some(project("rocket")),
+            jobs: vec![job(12, 1, "j1", Status::Running, 1)],
+            ..Facts::default()
+        };
+        assert_eq!(open.tell(word).await, told);
+        assert!(!open.reader.find_execution(id).await.unwrap().unwrap().stale);
+    }
+}

@@ -1,0 +1,48 @@
+//! Every route of the realtime service on one page, and the headers that all answers share.
+//! Knows nothing of what the handlers need; the composition root puts that beside the routes.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::DefaultHeaders;
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
+use pipecast_http::{Code, Problem};
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::{docs, executions, health, metrics, pipelines, service, status, webhooks};
+
+/// All routes but the sockets. Those with the most traffic come first, because they are tried in this order.
+pub fn all(config: &mut ServiceConfig) {
+    config
+        .app_data(web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into()))
+        .configure(status::routes)
+        .configure(webhooks::routes)
+        .service(scope("/api/v1").wrap(safe_headers()).configure(pipelines::routes).configure(executions::routes))
+        .service(
+            scope("")
+                .wrap(safe_headers())
+                .configure(health::routes)
+                .configure(service::routes)
+                .configure(docs::routes)
+                .route("/metrics", web::get().to(metrics::show_metrics)),
+        )
+        .default_service(web::to(nothing_here));
+}
+
+/// Set on every answer that does not set them itself.
+fn safe_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+}
+
+/// No path, or a path without this method.
+async fn nothing_here(request: HttpRequest) -> HttpResponse {
+    if !request.resource_map().has_resource(request.path()) {
+        return Problem::new(Code::NotFound).error_response();
+    }
+    let mut response = Problem::new(Code::MethodNotAllowed).error_response();
+    let allowed = if request.path().starts_with("/webhooks/") { "POST" } else { "GET" };
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
+}

@@ -1,0 +1,15 @@
+//! Tests of the whole, in one binary: each starts the real service on a port of its own and talks to it as its clients do.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod access;
+mod api;
+mod app;
+mod config;
+mod health;
+mod http;
+mod live;
+mod openapi;
+mod shape;
+mod signatures;
+mod socket;
+mod webhooks;
