@@ -8,6 +8,7 @@ pub mod health;
 pub mod live;
 pub mod metrics;
 pub mod openapi;
+pub mod page;
 pub mod pipelines;
 pub mod roles;
 pub mod routes;

@@ -38,13 +38,19 @@ impl Socket {
 
     /// Opens `path` with the subprotocol `pipecast.v1`.
     pub async fn v1(address: SocketAddr, path: &str) -> Socket {
-        Socket::open(address, path, &[("Sec-WebSocket-Protocol", "pipecast.v1")]).await.expect("a socket")
+        Socket::open(address, path, &[("Sec-WebSocket-Protocol", "pipecast.v1")])
+            .await
+            .expect("a socket")
     }
 
     /// Opens `path` with these headers on top; the answer's status and text where it is no upgrade.
     pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Socket, (u16, String)> {
         let mut stream = TcpStream::connect(address).await.expect("the server listens");
-        let host = if headers.iter().any(|(name, _)| *name == "Host") { String::new() } else { format!("Host: {address}\r\n") };
+        let host = if headers.iter().any(|(name, _)| *name == "Host") {
+            String::new()
+        } else {
+            format!("Host: {address}\r\n")
+        };
         let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
             "GET {path} HTTP/1.1\r\n{host}Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n{more}\r\n"
@@ -57,18 +63,16 @@ impl Socket {
             return Err((status, String::from_utf8_lossy(&rest).into_owned()));
         }
         assert!(head.contains("HSmrc0sMlYUkAGmm5OPpG2HaGWk="), "the accept key of RFC 6455 §1.3: {head}");
-        let protocol = head.lines().find_map(|line| line.strip_prefix("sec-websocket-protocol: ")).map(|word| word.trim().to_owned());
+        let protocol = head
+            .lines()
+            .find_map(|line| line.strip_prefix("sec-websocket-protocol: "))
+            .map(|word| word.trim().to_owned());
         Ok(Socket { stream, received, protocol })
     }
 
     /// The next frame, within [`PATIENCE`].
     pub async fn next(&mut self) -> Frame {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("a frame in time")
-    }
-
-    /// The next frame if one comes within `wait`.
-    pub async fn next_within(&mut self, wait: Duration) -> Option<Frame> {
-        tokio::time::timeout(wait, self.read()).await.ok()
     }
 
     /// The next text frame; pings before it are passed over.
@@ -98,6 +102,17 @@ impl Socket {
             match self.next().await {
                 Frame::Close(code, reason) => return (code, reason),
                 Frame::Gone => panic!("gone without a close frame"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The close frame after whatever comes before it; `None` where the connection ended without one.
+    pub async fn close_frame_or_gone(&mut self) -> Option<(u16, String)> {
+        loop {
+            match self.next().await {
+                Frame::Close(code, reason) => return Some((code, reason)),
+                Frame::Gone => return None,
                 _ => {}
             }
         }
@@ -187,7 +202,10 @@ impl Stream {
         stream.write_all(request.as_bytes()).await.expect("the server reads");
         let (status, head, chunked) = read_head(&mut stream).await;
         assert_eq!(status, 200, "{head}");
-        assert!(head.contains("content-type: text/event-stream") && head.contains("cache-control: no-store"), "{head}");
+        assert!(
+            head.contains("content-type: text/event-stream") && head.contains("cache-control: no-store"),
+            "{head}"
+        );
         let mut opened = Stream { stream, received: Vec::new() };
         opened.unchunk(chunked);
         opened
@@ -205,7 +223,11 @@ impl Stream {
                 let block = String::from_utf8(self.received.drain(..end + 2).collect()).expect("UTF-8");
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 if let (Some(kind), Some(data)) = (field("event: "), field("data: ")) {
-                    return Some(Event { id: field("id: "), kind, data: serde_json::from_str(&data).expect("JSON") });
+                    return Some(Event {
+                        id: field("id: "),
+                        kind,
+                        data: serde_json::from_str(&data).expect("JSON"),
+                    });
                 }
             }
             let mut buffer = [0; 16 * 1024];
@@ -239,11 +261,17 @@ async fn read_head(stream: &mut TcpStream) -> (u16, String, Vec<u8>) {
             let rest = received.split_off(end + 4);
             let head = String::from_utf8_lossy(&received).into_owned();
             let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).expect("a status");
-            let lower = head.lines().map(|line| line.split_once(": ").map_or(line.to_owned(), |(name, value)| format!("{}: {value}", name.to_lowercase())));
+            let lower = head.lines().map(|line| {
+                line.split_once(": ")
+                    .map_or(line.to_owned(), |(name, value)| format!("{}: {value}", name.to_lowercase()))
+            });
             return (status, lower.collect::<Vec<_>>().join("\n"), rest);
         }
         let mut buffer = [0; 4096];
-        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await.expect("an answer in time").expect("an answer");
+        let read = tokio::time::timeout(PATIENCE, stream.read(&mut buffer))
+            .await
+            .expect("an answer in time")
+            .expect("an answer");
         assert!(read > 0, "the server ended the connection before its answer");
         received.extend(&buffer[..read]);
     }

@@ -38,7 +38,7 @@ pub struct ProjectFold {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PipelineFold {
     /// Its name.
-    pub name: Option<String>,
+    pub name: String,
     /// Ids and attempts of its executions; the last one is its status.
     pub executions: Vec<(String, i64)>,
     /// The status of the newest execution; unknown without one.
@@ -114,30 +114,28 @@ impl ProjectFold {
         namesake.map_or_else(|| key.clone(), |known| known.key.clone())
     }
 
-    /// The pipelines as they show, each under one key. One that is only known by name shows while an execution is in it.
+    /// The pipelines as they show, each under one key: those that an execution is in.
     pub fn pipelines(&self) -> BTreeMap<PipelineKey, PipelineFold> {
-        let mut pipelines: BTreeMap<PipelineKey, PipelineFold> = BTreeMap::new();
-        for (key, facts) in &self.named {
-            if matches!(key, PipelineKey::Id(_)) {
-                pipelines.entry(key.clone()).or_default().name = facts.name.get().cloned();
-            }
-        }
         let mut executions: Vec<_> = self.executions.values().collect();
         executions.sort_by_key(|execution| (execution.number.get().copied().unwrap_or(0), execution.ordinal, execution.attempt));
+        let mut pipelines: BTreeMap<PipelineKey, PipelineFold> = BTreeMap::new();
         for execution in executions {
             let Some(key) = execution.pipeline.get().map(|key| self.resolve(key)) else {
                 continue;
             };
-            let named = match &key {
-                PipelineKey::Named(name) => Some(name.clone()),
-                PipelineKey::Id(_) => None,
-            };
+            let name = self.name(&key).to_owned();
             let pipeline = pipelines.entry(key).or_default();
-            pipeline.name = pipeline.name.take().or(named);
+            pipeline.name = name;
             pipeline.executions.push((execution.external_id.clone(), execution.attempt));
             pipeline.status = status_of(execution);
         }
         pipelines
+    }
+
+    /// What a pipeline is called: by its name, or by its key while nobody has told one.
+    fn name<'a>(&'a self, key: &'a PipelineKey) -> &'a str {
+        let (PipelineKey::Named(in_key) | PipelineKey::Id(in_key)) = key;
+        self.named.get(key).and_then(|facts| facts.name.get()).unwrap_or(in_key)
     }
 
     /// The status of an execution; unknown while only its jobs have spoken, or where it is not known at all.

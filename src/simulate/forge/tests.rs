@@ -1,3 +1,4 @@
+//! How the forge lives: the same life for the same seed, and every life ends.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeSet;

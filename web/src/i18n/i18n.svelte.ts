@@ -48,6 +48,12 @@ export function t(key: Key, values?: Values): string {
   return fill(CATALOGUES[chosen.locale][key], values);
 }
 
+/** What set an execution off; a word of a host that has no translation stays as it is. */
+export function event(word: string): string {
+  const key = `event.${word}`;
+  return key in en ? t(key as Key) : word.replaceAll('_', ' ');
+}
+
 /** The text of a key that has a `.one` and an `.other`, for `n` things. */
 export function many(key: PluralKey, n: number): string {
   const form = new Intl.PluralRules(chosen.locale).select(n) === 'one' ? 'one' : 'other';

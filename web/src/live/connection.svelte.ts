@@ -1,4 +1,6 @@
 // One socket to one topic that comes back by itself, and what a reader should know of it. Knows nothing of what the frames mean.
+import { untrack } from 'svelte';
+
 import { clock, setServerTime } from '../clock.svelte';
 import type { Frame } from '../wire';
 import { afterClose } from './retry';
@@ -176,9 +178,9 @@ class Shown {
 }
 export const shown = new Shown();
 
-/** Watches a topic for as long as the calling effect lives. */
+/** Watches a topic and shows in the header how that goes. The effect that calls it does not run again when the connection changes. */
 export function watch(watcher: Watcher): Connection {
-  const connection = new Connection(watcher);
+  const connection = untrack(() => new Connection(watcher));
   shown.connection = connection;
   return connection;
 }

@@ -1,4 +1,6 @@
 // A pipeline's executions, page by page from the API, with what the sockets tell laid over. Knows nothing of how they are shown.
+import { untrack } from 'svelte';
+
 import { read, Refused, wasAborted } from '../api';
 import type { Execution, Page } from '../wire';
 
@@ -57,7 +59,8 @@ export class History {
   }
 
   #merge(told: Execution[]): void {
-    const all = new Map(this.executions.map((one) => [one.id, one]));
+    // Whoever tells does not depend on what was known.
+    const all = new Map(untrack(() => this.executions).map((one) => [one.id, one]));
     for (const one of told) {
       const known = all.get(one.id);
       if (!known || one.seq >= known.seq) all.set(one.id, one);

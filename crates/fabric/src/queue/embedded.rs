@@ -1,7 +1,7 @@
 //! The queue in a SQLite file of its own: sends share syncs, claims live in memory, and only failures are written.
 //! Knows nothing of what a message means, nor of the database that its consumers write.
 //!
-//! `send` puts the message on the [`board`], where `receive` finds it at once, and into a channel to the one [`writer`] task, which
+//! `send` puts the message on the `board`, where `receive` finds it at once, and into a channel to the one `writer` task, which
 //! commits whatever has come together and only then lets the senders go. An ack is a delete that rides on a later commit.
 
 use std::path::PathBuf;

@@ -114,14 +114,7 @@ impl QueueFile {
             .await
             .map_err(&failed)?;
         let insert = ROWS_AT_ONCE.map(|rows| format!("INSERT INTO messages (id, lane, body) VALUES {}", vec!["(?, ?, ?)"; rows].join(", ")));
-        Ok((
-            QueueFile {
-                connection,
-                insert,
-                lock,
-            },
-            QueueReader(readers),
-        ))
+        Ok((QueueFile { connection, insert, lock }, QueueReader(readers)))
     }
 
     /// Stores messages and writes changes in one transaction; returns after it has been synced.
