@@ -10,6 +10,7 @@ mod health;
 mod http;
 mod live;
 mod openapi;
+mod process;
 mod shape;
 mod signatures;
 mod socket;
