@@ -3,7 +3,9 @@
 
 use std::borrow::Cow;
 
-use actix_web::http::{Method, StatusCode, header};
+use actix_web::guard::GuardContext;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use rust_embed::RustEmbed;
@@ -59,6 +61,11 @@ pub fn page(request: &HttpRequest) -> Option<HttpResponse> {
     answer(request, &embedded)
 }
 
+/// Whether someone asks for the page rather than for an answer to a program, where one address has both.
+pub fn is_asked_for(context: &GuardContext) -> bool {
+    wants_html(context.head().headers())
+}
+
 fn embedded(path: &str) -> Option<File> {
     let file = Dist::get(path)?;
     Some(File {
@@ -76,13 +83,12 @@ fn answer(request: &HttpRequest, find: Find) -> Option<HttpResponse> {
         return None;
     }
     let path = request.path().trim_matches('/');
-    if !path.is_empty() && path != "index.html" {
-        if let Some(file) = find(path).filter(|_| ENCODINGS.iter().all(|(_, end)| !path.ends_with(end))) {
-            let keep = if path.starts_with("assets/") { FOREVER } else { "no-cache" };
-            return Some(file_answer(request, find, path, file, keep));
-        }
+    let names_a_file = !path.is_empty() && path != "index.html" && ENCODINGS.iter().all(|(_, end)| !path.ends_with(end));
+    if let Some(file) = names_a_file.then(|| find(path)).flatten() {
+        let keep = if path.starts_with("assets/") { FOREVER } else { "no-cache" };
+        return Some(file_answer(request, find, path, file, keep));
     }
-    if !wants_html(request) || FOR_PROGRAMS.contains(&path.split('/').next().unwrap_or_default()) {
+    if !wants_html(request.headers()) || FOR_PROGRAMS.contains(&path.split('/').next().unwrap_or_default()) {
         return None;
     }
     let mut response = match find("index.html") {
@@ -143,22 +149,22 @@ fn not_built() -> HttpResponse {
 }
 
 /// Whether the client names HTML among what it takes; `*/*` alone is a program.
-fn wants_html(request: &HttpRequest) -> bool {
-    words(request, header::ACCEPT).any(|(word, refused)| word.eq_ignore_ascii_case("text/html") && !refused)
+fn wants_html(headers: &HeaderMap) -> bool {
+    words(headers, header::ACCEPT).any(|(word, refused)| word.eq_ignore_ascii_case("text/html") && !refused)
 }
 
 fn takes(request: &HttpRequest, encoding: &str) -> bool {
-    words(request, header::ACCEPT_ENCODING).any(|(word, refused)| word.eq_ignore_ascii_case(encoding) && !refused)
+    words(request.headers(), header::ACCEPT_ENCODING).any(|(word, refused)| word.eq_ignore_ascii_case(encoding) && !refused)
 }
 
 fn has(request: &HttpRequest, etag: &str) -> bool {
     // A proxy may have weakened it; the bytes are the same.
-    words(request, header::IF_NONE_MATCH).any(|(word, _)| word == "*" || word.trim_start_matches("W/").trim_matches('"') == etag)
+    words(request.headers(), header::IF_NONE_MATCH).any(|(word, _)| word == "*" || word.trim_start_matches("W/").trim_matches('"') == etag)
 }
 
 /// The words of a list header, each with whether its weight is zero.
-fn words(request: &HttpRequest, name: header::HeaderName) -> impl Iterator<Item = (&str, bool)> {
-    let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
+fn words(headers: &HeaderMap, name: header::HeaderName) -> impl Iterator<Item = (&str, bool)> {
+    let values = headers.get_all(name).filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(|item| {
         let (word, parameters) = item.split_once(';').unwrap_or((item, ""));
         let refused = parameters

@@ -3,7 +3,7 @@
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
-use actix_web::{HttpRequest, HttpResponse, ResponseError, guard, web};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use pipecast_http::{Code, Problem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -16,12 +16,12 @@ pub fn all(config: &mut ServiceConfig) {
         .app_data(web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into()))
         .configure(status::routes)
         .configure(webhooks::routes)
+        .map(|routes| routes.service(web::resource("/").guard(page::is_asked_for).to(show_page)))
         .service(scope("/api/v1").wrap(safe_headers()).configure(pipelines::routes).configure(executions::routes))
         .service(
             scope("")
                 .wrap(safe_headers())
                 .configure(health::routes)
-                .route("/", web::get().guard(guard::fn_guard(wants_page)).to(show_page))
                 .configure(service::routes)
                 .configure(docs::routes)
                 .route("/metrics", web::get().to(metrics::show_metrics)),
@@ -37,17 +37,11 @@ fn safe_headers() -> DefaultHeaders {
         .add((header::X_FRAME_OPTIONS, "DENY"))
 }
 
-fn wants_page(context: &guard::GuardContext<'_>) -> bool {
-    let accept = context.head().headers().get(header::ACCEPT);
-    accept.is_some_and(|types| types.as_bytes().windows(9).any(|part| part == b"text/html"))
-}
-
-/// The page or one of its files, else a problem: no such path, or a path without this method.
+/// The page and its files, which have every address that nobody else has; else no path, or a path without this method.
 async fn show_page(request: HttpRequest) -> HttpResponse {
-    page::page(&request).unwrap_or_else(|| nothing_here(&request))
-}
-
-fn nothing_here(request: &HttpRequest) -> HttpResponse {
+    if let Some(page) = page::page(&request) {
+        return page;
+    }
     if !request.resource_map().has_resource(request.path()) {
         return Problem::new(Code::NotFound).error_response();
     }

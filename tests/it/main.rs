@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod app;
+mod command;
 mod config;
 mod forge;
 mod health;
@@ -11,6 +12,7 @@ mod http;
 mod live;
 mod openapi;
 mod process;
+mod reconnect;
 mod shape;
 mod signatures;
 mod socket;

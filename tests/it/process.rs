@@ -1,163 +1,203 @@
-//! The binary as a shell or an orchestrator meets it: commands, refusals, signals.
+//! The binary as a process: how it ends, and what a hostile peer costs it.
 
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-fn pipecast(data: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pipecast"));
-    command
-        .current_dir(data)
-        .env("PIPECAST_DATA_DIR", data)
-        .env("PIPECAST_SERVER__LISTEN", "127.0.0.1:0");
-    command.env("PIPECAST_LOG__FORMAT", "json");
-    command
-}
+use crate::app::{GITHUB_SECRET, sign_github};
+use crate::http::Request;
+use crate::live::run;
+use crate::socket::{Frame, Socket, Stream};
 
-fn run(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Output {
-    let data = tempfile::tempdir().unwrap();
-    let mut command = pipecast(data.path());
-    change(&mut command);
-    command.args(arguments).output().unwrap()
-}
+/// Sockets of the larger tests. Each end needs a file descriptor, and both ends are on this machine.
+const SOCKETS: usize = 1_000;
 
-/// A serving process; killed when it is dropped.
-struct Serving {
+/// The service in a process of its own, killed when it is dropped.
+struct Process {
     child: Child,
-    log: BufReader<std::process::ChildStderr>,
-    /// As its log says it.
-    address: String,
+    address: SocketAddr,
     _data: tempfile::TempDir,
 }
 
-impl Serving {
-    fn start(change: impl FnOnce(&mut Command)) -> Serving {
+impl Process {
+    fn start(settings: &[(&str, &str)]) -> Process {
         let data = tempfile::tempdir().unwrap();
-        let mut command = pipecast(data.path());
-        change(&mut command);
-        let mut child = command.arg("serve").stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let mut serving = Serving {
-            child,
-            log,
-            address: String::new(),
-            _data: data,
-        };
-        serving.address = serving.line("pipecast serves")["address"].as_str().unwrap().to_owned();
-        serving
-    }
-
-    /// The next line of the log whose message starts like this.
-    fn line(&mut self, start: &str) -> Value {
-        loop {
-            let mut line = String::new();
-            assert!(self.log.read_line(&mut line).unwrap() > 0, "the log ended before {start:?}");
-            let line: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-            if line["message"].as_str().is_some_and(|message| message.starts_with(start)) {
-                return line;
+        let mut child = Command::new(env!("CARGO_BIN_EXE_pipecast"))
+            .arg("serve")
+            .env("PIPECAST_DATA_DIR", data.path())
+            .env("PIPECAST_SERVER__LISTEN", "127.0.0.1:0")
+            .env("PIPECAST_LOG__FORMAT", "json")
+            .env("PIPECAST_WEBHOOKS__GITHUB__SECRET", GITHUB_SECRET)
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = log.next().expect("it says where it listens before it ends").unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap_or_default();
+            if let Some(address) = line["address"].as_str() {
+                break address.parse().unwrap();
             }
-        }
+        };
+        // Somebody has to read the rest, or the process would wait for room in the pipe.
+        std::thread::spawn(move || log.for_each(drop));
+        Process { child, address, _data: data }
     }
 
     fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        assert!(Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap().success());
     }
 
-    fn end_within(&mut self, limit: Duration) -> ExitStatus {
-        let began = Instant::now();
+    /// Waits for its end; how long that took, and whether it was a good one.
+    fn ended(&mut self, patience: Duration) -> (Duration, bool) {
+        let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
+                return (begun.elapsed(), status.success());
             }
-            assert!(began.elapsed() < limit, "it still runs after {limit:?}");
+            assert!(begun.elapsed() < patience, "it does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+
+    fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    async fn deliver(&self, body: &Value) {
+        let body = body.to_string();
+        let request = Request::post("/webhooks/github", body.clone())
+            .header("X-GitHub-Event", "workflow_run")
+            .header("X-GitHub-Delivery", uuid::Uuid::new_v4())
+            .header("X-Hub-Signature-256", sign_github(GITHUB_SECRET, body.as_bytes()));
+        assert_eq!(request.send(self.address).await.status, 202);
+    }
 }
 
-impl Drop for Serving {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-#[test]
-fn a_single_signal_ends_it_in_order_within_a_second() {
-    for name in ["INT", "TERM"] {
-        let mut serving = Serving::start(|_| {});
-        // A connection that is kept alive and says nothing, like a browser's.
-        let _idle = std::net::TcpStream::connect(&serving.address).unwrap();
+#[tokio::test]
+async fn a_frame_header_that_declares_16_gib_costs_less_than_a_mebibyte() {
+    let process = Process::start(&[]);
+    // What is allocated once for all sockets is not what this one costs.
+    for _ in 0..3 {
+        Socket::v1(process.address, "/ws").await.json_of("hello").await;
+    }
+    for v1 in [false, true] {
+        let mut socket = if v1 {
+            Socket::v1(process.address, "/ws").await
+        } else {
+            Socket::plain(process.address, "/ws/pipeline/1").await
+        };
+        socket.json().await;
+        let before = process.resident_kib();
 
-        serving.signal(name);
+        let header = [&[0x82, 0xFF][..], &(16u64 << 30).to_be_bytes(), &[0; 4]].concat();
+        socket.raw(&header).await.expect("sent");
+        let flood = vec![7; 1 << 20];
+        for _ in 0..64 {
+            if socket.raw(&flood).await.is_err() {
+                break;
+            }
+        }
 
-        assert_eq!(serving.end_within(Duration::from_secs(1)).code(), Some(0), "{name}");
-        serving.line("shut down");
+        let after = process.resident_kib();
+        assert!(after.saturating_sub(before) < 1024, "v1 {v1}: {before} KiB before, {after} KiB after");
     }
 }
 
-#[test]
-fn a_second_signal_ends_it_at_once() {
-    let mut serving = Serving::start(|command| {
-        command.env("PIPECAST_SERVER__DRAIN_GRACE", "60s");
-    });
-    serving.signal("TERM");
-    serving.line("shutting down");
-    assert!(serving.child.try_wait().unwrap().is_none(), "it waits for the load balancer");
+#[tokio::test]
+async fn a_termination_tells_a_thousand_sockets_to_come_back_and_ends_within_the_window() {
+    let mut process = Process::start(&[("PIPECAST_LIVE__DRAIN_WINDOW", "3s")]);
+    let mut sockets = Vec::with_capacity(SOCKETS);
+    for number in 0..SOCKETS {
+        let path = ["/ws/monitor", "/ws/pipeline/1", "/ws/execution/1"][number % 3];
+        let mut socket = if number % 2 == 0 {
+            Socket::plain(process.address, path).await
+        } else {
+            Socket::v1(process.address, path).await
+        };
+        socket.json_of("snapshot").await;
+        sockets.push(socket);
+    }
+    let mut stream = Stream::open(process.address, "/sse/monitor").await;
+    stream.next().await.expect("a snapshot");
 
-    serving.signal("TERM");
+    process.signal("-TERM");
+    let begun = Instant::now();
+    let farewells = sockets
+        .into_iter()
+        .map(|mut socket| tokio::spawn(async move { (socket.close_frame().await, begun.elapsed()) }));
+    let mut moments = Vec::new();
+    for farewell in farewells.collect::<Vec<_>>() {
+        let ((code, reason), moment) = farewell.await.unwrap();
+        assert_eq!(code, 1012);
+        let wait: u64 = reason.strip_prefix("restart;retry_ms=").expect(&reason).parse().unwrap();
+        assert!(wait <= 3_000, "{wait}");
+        moments.push(moment);
+    }
+    assert!(stream.next().await.is_none());
 
-    assert_eq!(serving.end_within(Duration::from_secs(2)).code(), Some(143));
+    let (_, good) = process.ended(Duration::from_secs(6));
+    assert!(good);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    let spread = *moments.iter().max().unwrap() - *moments.iter().min().unwrap();
+    assert!(spread > Duration::from_secs(1), "everyone left at once: {spread:?}");
 }
 
-#[test]
-fn two_processes_never_share_a_queue() {
-    let first = Serving::start(|_| {});
-    let data = first._data.path().to_owned();
+#[tokio::test]
+async fn without_watchers_an_interrupt_ends_it_within_a_second() {
+    let mut process = Process::start(&[]);
+    process.deliver(&run(1001, "in_progress", None, 1)).await;
 
-    let second = pipecast(&data).arg("serve").output().unwrap();
+    process.signal("-INT");
+    let (took, good) = process.ended(Duration::from_secs(10));
 
-    assert!(!second.status.success());
-    assert!(
-        String::from_utf8_lossy(&second.stderr).contains("cannot open the queue"),
-        "{}",
-        String::from_utf8_lossy(&second.stderr)
-    );
+    assert!(good);
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
-#[test]
-fn config_and_openapi_print_what_is_compiled_in() {
-    assert_eq!(String::from_utf8(run(&["config"], |_| {}).stdout).unwrap(), pipecast::config::DEFAULTS);
-    assert_eq!(String::from_utf8(run(&["openapi"], |_| {}).stdout).unwrap(), pipecast::openapi::text());
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut process = Process::start(&[("PIPECAST_LIVE__DRAIN_WINDOW", "30s")]);
+    let mut socket = Socket::plain(process.address, "/ws/monitor").await;
+    socket.json().await;
+    let _others: Vec<_> = futures_util::future::join_all((0..20).map(|_| Socket::plain(process.address, "/ws/monitor"))).await;
+
+    process.signal("-TERM");
+    // The first farewell shows that the first signal was heard.
+    while !matches!(socket.next().await, Frame::Close(..) | Frame::Gone) {}
+    process.signal("-TERM");
+
+    process.ended(Duration::from_secs(5));
 }
 
-#[test]
-fn migrate_makes_the_database_and_ends() {
+#[tokio::test]
+async fn what_was_acknowledged_before_a_kill_shows_after_it() {
     let data = tempfile::tempdir().unwrap();
+    let directory = data.path().to_str().unwrap().to_owned();
+    let mut process = Process::start(&[("PIPECAST_DATA_DIR", &directory)]);
+    process.deliver(&run(1001, "in_progress", None, 1)).await;
+    process.deliver(&run(1001, "completed", Some("failure"), 9)).await;
 
-    let output = pipecast(data.path()).arg("migrate").output().unwrap();
+    process.signal("-KILL");
+    process.ended(Duration::from_secs(5));
+    let process = Process::start(&[("PIPECAST_DATA_DIR", &directory)]);
 
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(data.path().join("pipecast.db").is_file());
-}
-
-#[test]
-fn what_is_wrong_is_said_in_a_sentence() {
-    let said = |arguments: &[&str], name: &str, value: &str| {
-        let output = run(arguments, |command| {
-            command.env(name, value);
-        });
-        assert!(!output.status.success());
-        String::from_utf8(output.stderr).unwrap()
-    };
-
-    assert!(said(&["serve"], "PIPECAST_SERVER__LISTN", "x").contains("unknown setting \"server.listn\" in PIPECAST_SERVER__LISTN"));
-    assert!(said(&["serve"], "PIPECAST_SERVER__LISTEN", "0.0.0.0:0").contains("server.anonymous_reading"));
-    assert!(said(&["serve"], "PIPECAST_FABRIC__AMQP_URL", "amqp://a").contains("fabric.amqp_url"));
-    assert!(said(&["serve", "--role", "realtime"], "PIPECAST_LOG__FILTER", "info").contains("admin and worker"));
-    assert!(said(&["--config", "absent.toml", "serve"], "PIPECAST_LOG__FILTER", "info").contains("absent.toml"));
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while Request::get("/api/v1/pipelines/1/status/realtime").send(process.address).await.json()["status"] != "failure" {
+        assert!(Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
