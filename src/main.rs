@@ -1,2 +1,108 @@
-//! The binary: see lib.rs.
-fn main() {}
+//! The command line: reads the configuration and hands over to the library.
+//! Knows nothing of how anything works.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use pipecast::config::{Config, DEFAULTS};
+use pipecast::roles::{self, Role};
+use pipecast::{openapi, simulate, telemetry};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// A realtime companion service for CI/CD.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    /// The configuration file [default: ./pipecast.toml where there is one]
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the service
+    Serve {
+        /// The parts to run [default: all]
+        #[arg(long = "role", value_enum)]
+        roles: Vec<Role>,
+    },
+    /// Brings the database up to this build's schema
+    Migrate,
+    /// Prints every setting with its default
+    Config,
+    /// Prints the OpenAPI document
+    Openapi,
+    Simulate(simulate::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    let Cli { config, command } = Cli::parse();
+    match command {
+        Command::Serve { roles } => serve(load(config)?, roles),
+        Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
+        Command::Config => print(DEFAULTS),
+        Command::Openapi => print(&openapi::text()),
+        Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
+    }
+}
+
+/// Reads the settings and starts logging with them.
+fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
+    let loaded = Config::load(file.as_deref(), std::env::vars())?;
+    telemetry::start_logging(&loaded.config.log)?;
+    match &loaded.file {
+        Some(file) => info!("settings come from {}, the environment and the defaults", file.display()),
+        None => info!("settings come from the environment and the defaults"),
+    }
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    Ok(loaded.config)
+}
+
+fn serve(config: Config, chosen: Vec<Role>) -> anyhow::Result<()> {
+    let chosen: BTreeSet<Role> = if chosen.is_empty() { Role::ALL.into() } else { chosen.into_iter().collect() };
+    let runtime = runtime()?;
+    let ended = runtime.block_on(async {
+        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+        let mut running = roles::start(config, &chosen).await?;
+        let failure = tokio::select! {
+            failure = running.failed() => Some(failure),
+            _ = interrupt.recv() => None,
+            _ = terminate.recv() => None,
+        };
+        if let Some(failure) = &failure {
+            tracing::error!("{failure:#}");
+        }
+        tokio::select! {
+            stopped = running.stop() => stopped?,
+            // Nothing that was acknowledged is lost by leaving at once.
+            _ = interrupt.recv() => std::process::exit(130),
+            _ = terminate.recv() => std::process::exit(143),
+        }
+        failure.map_or(Ok(()), Err)
+    });
+    runtime.shutdown_background();
+    ended
+}
+
+fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("cannot listen to signals")
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("cannot write to standard output")
+}

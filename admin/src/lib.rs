@@ -1,1 +1,117 @@
 //! Accounts, configuration and every database write: the consumers that turn deliveries into state.
+//! Knows nothing of sockets and of who watches: what has changed is announced on bus and cache.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_store::{Reader, Writer};
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+mod announce;
+mod consumers;
+pub mod intake;
+pub mod retention;
+
+/// Batches that are committed and wait to be announced. When it is full the consumer waits: announcing takes 200 ms at most.
+const COMMITTED: usize = 4;
+
+/// What the admin works with.
+pub struct Admin {
+    /// Reads what is announced. Must not lag: a replica here only delays announcements.
+    pub reader: Reader,
+    /// The only one of the process.
+    pub writer: Writer,
+    /// Where work comes from.
+    pub queue: Arc<dyn Queue>,
+    /// Where changes are told.
+    pub bus: Arc<dyn Bus>,
+    /// Where newest states lie.
+    pub cache: Arc<dyn Cache>,
+    /// How long what is kept.
+    pub retention: retention::Settings,
+}
+
+/// A task of the admin ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// It came to its end, as after the queue was closed.
+    #[error("the {0} ended by itself")]
+    Early(&'static str),
+    /// It panicked.
+    #[error("the {task} panicked")]
+    Panicked {
+        /// Which one.
+        task: &'static str,
+        /// What the runtime says of it.
+        #[source]
+        source: tokio::task::JoinError,
+    },
+}
+
+impl Admin {
+    /// Consumes, announces and tidies until `ending` is cancelled, then finishes the batch in hand, announces it and returns.
+    /// What it has not begun stays in the queue.
+    ///
+    /// # Errors
+    /// Says which task ended without being asked to; the others have been ended then too.
+    ///
+    /// Dropped before it returns, it leaves what a crash leaves: nothing is lost, and the next start announces what is due.
+    pub async fn run(self, ending: CancellationToken) -> Result<(), Ended> {
+        let writer = Arc::new(self.writer);
+        let told = Arc::new(announce::Told::default());
+        let (committed, inbox) = mpsc::channel(COMMITTED);
+        let announcer = announce::Announcer {
+            reader: self.reader,
+            writer: Arc::clone(&writer),
+            queue: Arc::clone(&self.queue),
+            bus: self.bus,
+            cache: self.cache,
+            told: Arc::clone(&told),
+        };
+        let consumer = consumers::Consumer {
+            queue: self.queue,
+            writer: Arc::clone(&writer),
+            told,
+            committed: committed.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        let mut names: HashMap<Id, &'static str> = HashMap::new();
+        // The announcer ends after the others: when nobody is left who could commit.
+        names.insert(tasks.spawn(announcer.run(inbox)).id(), "announcer");
+        names.insert(tasks.spawn(consumer.run(ending.clone())).id(), "consumer");
+        names.insert(tasks.spawn(retention::run(self.retention, writer, committed, ending.clone())).id(), "retention");
+
+        let mut failed = None;
+        while let Some(ended) = tasks.join_next_with_id().await {
+            let id = match &ended {
+                Ok((id, ())) => *id,
+                Err(error) => error.id(),
+            };
+            let task = names.get(&id).copied().unwrap_or("admin");
+            match ended {
+                Err(source) => failed = failed.or(Some(Ended::Panicked { task, source })),
+                Ok(_) if !ending.is_cancelled() => failed = failed.or(Some(Ended::Early(task))),
+                Ok(_) => {}
+            }
+            if failed.is_some() {
+                ending.cancel();
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

@@ -1,1 +1,14 @@
-//! What both HTTP faces share: problems, callers, pages and limits.
+//! What both HTTP faces share: problems, callers, queries, pages and rates.
+//! Knows nothing of single routes.
+
+pub mod caller;
+pub mod page;
+pub mod problem;
+pub mod query;
+pub mod rate;
+
+pub use caller::{AnonymousReading, Caller, Subject};
+pub use page::{Cursor, Limit, Page};
+pub use problem::{Code, Problem};
+pub use query::{Query, Words};
+pub use rate::Rate;

@@ -38,10 +38,10 @@ impl Timestamp {
 
     /// Epoch seconds, or milliseconds where the number is too large to be seconds before the year 5138.
     pub fn from_epoch(number: i64) -> Option<Self> {
-        const LARGEST_SECONDS: i64 = 100_000_000_000;
+        const LARGEST_SECONDS: u64 = 100_000_000_000;
         match number {
             0 => None,
-            seconds if seconds.abs() < LARGEST_SECONDS => seconds.checked_mul(1_000_000).map(Timestamp),
+            seconds if seconds.unsigned_abs() < LARGEST_SECONDS => seconds.checked_mul(1_000_000).map(Timestamp),
             millis => millis.checked_mul(1_000).map(Timestamp),
         }
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_is_no_instant_is_none() {
-        for text in ["", "yesterday", "2016-13-12T15:23:28Z", "0", "99999999999999999999"] {
+        for text in ["", "yesterday", "2016-13-12T15:23:28Z", "0", "99999999999999999999", "-9223372036854775808"] {
             assert_eq!(Timestamp::parse(text), None, "{text}");
         }
     }

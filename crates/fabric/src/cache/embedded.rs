@@ -1,1 +1,70 @@
-//! stub
+//! The cache within one process: a bounded map in which every entry has its own time to live.
+//! Knows nothing of what it holds, nor of other processes.
+
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use moka::Expiry;
+use moka::ops::compute::{CompResult, Op};
+use pipecast_model::{Epoch, Topic};
+
+use crate::{Cache, Result};
+
+/// A cache for one process.
+#[derive(Clone, Debug)]
+pub struct EmbeddedCache {
+    entries: moka::sync::Cache<Topic, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    epoch: Epoch,
+    seq: i64,
+    value: Bytes,
+    keep: Duration,
+}
+
+impl EmbeddedCache {
+    /// A cache of at most `most` entries; beyond that the ones that are asked for least make room.
+    pub fn new(most: u64) -> Self {
+        EmbeddedCache {
+            entries: moka::sync::Cache::builder().max_capacity(most).expire_after(OwnTime).build(),
+        }
+    }
+}
+
+#[async_trait]
+impl Cache for EmbeddedCache {
+    async fn get(&self, topic: Topic) -> Result<Option<Bytes>> {
+        Ok(self.entries.get(&topic).map(|entry| entry.value))
+    }
+
+    async fn offer(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool> {
+        let result = self.entries.entry(topic).and_compute_with(|standing| {
+            let standing = standing.map(moka::Entry::into_value);
+            match standing {
+                Some(standing) if standing.epoch == *epoch && standing.seq >= seq => Op::Nop,
+                _ => Op::Put(Entry {
+                    epoch: epoch.clone(),
+                    seq,
+                    value,
+                    keep,
+                }),
+            }
+        });
+        Ok(matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
+    }
+}
+
+struct OwnTime;
+
+impl Expiry<Topic, Entry> for OwnTime {
+    fn expire_after_create(&self, _: &Topic, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(entry.keep)
+    }
+
+    fn expire_after_update(&self, _: &Topic, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
+        Some(entry.keep)
+    }
+}

@@ -1,0 +1,31 @@
+# Every target is one line of `make help`. The recipes are short; what is longer lies in deploy/ and tests/.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PORT ?= 8080
+SIMULATE ?= 1
+export PORT SIMULATE
+
+.PHONY: help run test check page bench prove coverage
+help: ## Print this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+
+run: ## Build the page and the release binary, serve on http://127.0.0.1:8080 with a simulated forge (SIMULATE=0 without)
+	@deploy/run.sh
+
+test: ## Everything that must pass: format, lints, docs, tests on SQLite and PostgreSQL, the page in a real browser
+	@tests/run.sh
+
+check: ## The quick part of `make test`: format and lints
+	@cargo fmt --check && cargo clippy --workspace --all-targets -- -D warnings
+
+page: ## Build web/dist, the page that the binary carries
+	@deploy/page.sh
+
+bench: ## Measure against floors in the same run and print ratios (about 15 minutes)
+	@deploy/bench.sh
+
+prove: ## The long proofs: fifty kills under load, a thousand reconnects (about 20 minutes)
+	@deploy/prove.sh
+
+coverage: ## Line coverage of the workspace, printed
+	@deploy/coverage.sh

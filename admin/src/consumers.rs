@@ -1,0 +1,303 @@
+//! Turns work from the queue into rows: batches of claims, one transaction each, a savepoint for every delivery.
+//! Knows nothing of hosts' payloads (see `intake`) and publishes nothing (see `announce`).
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
+use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
+use pipecast_store::{Error, Noted, Tx, Writer};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, warn};
+
+use crate::announce::{Committed, Told};
+use crate::{chain, intake};
+
+/// Most deliveries of one transaction.
+const BATCH: usize = 64;
+/// A batch of so many bytes waits for no company.
+const BATCH_BYTES: usize = 8 << 20;
+/// While deliveries are brisk, a batch waits so long for company, to share its sync.
+const LINGER: Duration = Duration::from_millis(8);
+/// Deliveries in a millisecond from which on they are brisk.
+const BRISK: f64 = 1.0;
+/// Bodies that are understood without leaving the task; more of them would hold up everything else on its thread.
+const UNDERSTOOD_IN_PLACE: usize = 256 << 10;
+/// Waits after the database failed: the first…
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// …and the longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The one task that consumes.
+pub(crate) struct Consumer {
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) told: Arc<Told>,
+    pub(crate) committed: mpsc::Sender<Committed>,
+}
+
+/// A piece of work and what it tells.
+struct Item {
+    claim: ClaimId,
+    work: Work,
+    facts: Facts,
+}
+
+impl Consumer {
+    /// Consumes until it is asked to end or the queue has closed; the batch in hand is finished first.
+    pub(crate) async fn run(self, ending: CancellationToken) {
+        let mut pause = Duration::ZERO;
+        let mut pace = Pace::new();
+        loop {
+            // After a failure one delivery at a time, so that one that breaks the database's patience stands alone.
+            let most = if pause.is_zero() { BATCH } else { 1 };
+            let claims = match self.gather(most, &mut pace, &ending).await {
+                Some(Ok(claims)) => claims,
+                Some(Err(pipecast_fabric::Error::Closed(_))) | None => return,
+                Some(Err(error)) => {
+                    error!("cannot receive from the queue: {}", chain(&error));
+                    pause = longer(pause);
+                    wait(pause, &ending).await;
+                    continue;
+                }
+            };
+            match self.consume(claims).await {
+                Ok(()) => pause = Duration::ZERO,
+                Err(error) => {
+                    pause = longer(pause);
+                    error!("cannot write what deliveries tell, trying again in {pause:?}: {}", chain(&error));
+                    wait(pause, &ending).await;
+                }
+            }
+        }
+    }
+
+    /// The next claims; `None` once it is time to end.
+    async fn gather(&self, most: usize, pace: &mut Pace, ending: &CancellationToken) -> Option<pipecast_fabric::Result<Vec<Claim>>> {
+        let mut claims = tokio::select! {
+            biased;
+            () = ending.cancelled() => return None,
+            claims = self.queue.receive(most) => match claims {
+                Ok(claims) => claims,
+                Err(error) => return Some(Err(error)),
+            },
+        };
+        let end = Instant::now() + LINGER;
+        let bytes = |claims: &[Claim]| claims.iter().map(|claim| claim.message.len()).sum::<usize>();
+        while pace.is_brisk() && claims.len() < most && bytes(&claims) < BATCH_BYTES && !ending.is_cancelled() {
+            match timeout_at(end, self.queue.receive(most - claims.len())).await {
+                Ok(Ok(more)) => claims.extend(more),
+                // What is in hand is worked on in any case; an error of the queue shows at the next round.
+                Ok(Err(_)) | Err(_) => break,
+            }
+        }
+        pace.note(claims.len());
+        Some(Ok(claims))
+    }
+
+    /// Writes what claims tell and passes them on to be announced and settled.
+    ///
+    /// # Errors
+    /// The database is not available; the claims that depend on it have been given back.
+    async fn consume(&self, claims: Vec<Claim>) -> Result<(), Error> {
+        metrics::histogram!("pipecast_consumer_batch").record(claims.len() as f64);
+        let mut verdicts = Vec::new();
+        let mut items = Vec::with_capacity(claims.len());
+        for claim in claims {
+            match Work::decode(&claim.message) {
+                Ok(work) => items.push(Item {
+                    claim: claim.id,
+                    work,
+                    facts: Facts::default(),
+                }),
+                Err(error) => verdicts.push((claim.id, unopened(&error))),
+            }
+        }
+        let items = understand(items).await;
+        let mut failure = None;
+        match self.write(&items).await {
+            Ok(committed) => self.pass_on(committed).await,
+            // One of them spoils the whole transaction, which shows only at its end: each by itself, then.
+            Err(error) if !matches!(error, Error::Unavailable { .. }) && items.len() > 1 => {
+                for item in &items {
+                    match self.write(std::slice::from_ref(item)).await {
+                        Ok(committed) => self.pass_on(committed).await,
+                        Err(error) => verdicts.push((item.claim, blame(error, &mut failure))),
+                    }
+                }
+            }
+            Err(error) => {
+                let verdict = blame(error, &mut failure);
+                verdicts.extend(items.iter().map(|item| (item.claim, verdict.clone())));
+            }
+        }
+        if !verdicts.is_empty()
+            && let Err(error) = self.queue.settle(verdicts).await
+        {
+            warn!("cannot settle what was not written, it will come back after a restart: {}", chain(&error));
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// The announcer is gone only where the whole admin ends; then the claims come back after the restart, as duplicates.
+    async fn pass_on(&self, committed: Committed) {
+        drop(self.committed.send(committed).await);
+    }
+
+    /// One transaction for all; one that fails by its own fault leaves no trace in it. What has been told before is taken out
+    /// of the dirty topics along the way.
+    async fn write(&self, items: &[Item]) -> Result<Committed, Error> {
+        if items.is_empty() {
+            return Ok(Committed::default());
+        }
+        let told = self.told.take();
+        let written = self.write_after(&told, items).await;
+        if written.is_err() {
+            self.told.add(told);
+        }
+        written
+    }
+
+    async fn write_after(&self, told: &[(Topic, i64)], items: &[Item]) -> Result<Committed, Error> {
+        let mut topics = BTreeSet::new();
+        let mut verdicts = Vec::with_capacity(items.len());
+        let mut tx = self.writer.begin().await?;
+        if !told.is_empty() {
+            tx.clear_dirty(told).await?;
+        }
+        for item in items {
+            tx.savepoint().await?;
+            match apply(&mut tx, item).await {
+                Ok(changed) => {
+                    tx.release().await?;
+                    topics.extend(changed);
+                    verdicts.push((item.claim, Verdict::Ack));
+                }
+                Err(error @ Error::Unavailable { .. }) => return Err(error),
+                Err(error) => {
+                    tx.roll_back().await?;
+                    verdicts.push((item.claim, fail(&error)));
+                }
+            }
+        }
+        tx.commit().await?;
+        Ok(Committed { topics, verdicts })
+    }
+}
+
+/// Writes one piece of work; returns the topics that changed by it.
+async fn apply(tx: &mut Tx, item: &Item) -> Result<Vec<Topic>, Error> {
+    let (outcome, topics) = match &item.work {
+        Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
+            Noted::New => (item.facts.outcome.word(), tx.record_facts(delivery, &item.facts).await?),
+            Noted::Duplicate(_) => ("duplicate", Vec::new()),
+        },
+        Work::Refusal(refusal) => {
+            tx.note_refusal(refusal).await?;
+            ("refused", Vec::new())
+        }
+    };
+    metrics::counter!("pipecast_deliveries_total", "outcome" => outcome).increment(1);
+    Ok(topics)
+}
+
+/// Adds what each delivery tells. Large bodies take their time, so they are read where nobody waits behind them.
+async fn understand(mut items: Vec<Item>) -> Vec<Item> {
+    let bytes: usize = items
+        .iter()
+        .map(|item| if let Work::Delivery(delivery) = &item.work { delivery.body.len() } else { 0 })
+        .sum();
+    let understand = move || {
+        for item in &mut items {
+            if let Work::Delivery(delivery) = &item.work {
+                item.facts = understand_one(delivery);
+            }
+        }
+        items
+    };
+    if bytes <= UNDERSTOOD_IN_PLACE {
+        return understand();
+    }
+    tokio::task::spawn_blocking(understand).await.expect("every panic inside is caught")
+}
+
+/// Intake must not panic. Where it does after all, one delivery is unprocessable and everything else goes on.
+fn understand_one(delivery: &Delivery) -> Facts {
+    catch_unwind(AssertUnwindSafe(|| intake::understand(delivery))).unwrap_or_else(|_| {
+        error!(delivery.id = %delivery.id, "understanding the delivery {} panicked: a defect", delivery.id);
+        Facts {
+            outcome: Outcome::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
+            ..Facts::default()
+        }
+    })
+}
+
+/// What becomes of a message that is no work for this build.
+fn unopened(error: &EnvelopeError) -> Verdict {
+    match error {
+        EnvelopeError::Unknown(_) => {
+            warn!("giving back a message: {error}");
+            Verdict::Return
+        }
+        EnvelopeError::Malformed(_) => fail(error),
+    }
+}
+
+/// Unavailable is nobody's fault, and remembered as the failure of the batch; everything else is the delivery's.
+fn blame(error: Error, failure: &mut Option<Error>) -> Verdict {
+    match error {
+        Error::Unavailable { .. } => {
+            *failure = Some(error);
+            Verdict::Return
+        }
+        error => fail(&error),
+    }
+}
+
+fn fail(error: &(dyn std::error::Error + 'static)) -> Verdict {
+    let reason = chain(error);
+    metrics::counter!("pipecast_deliveries_total", "outcome" => "failed").increment(1);
+    warn!("a delivery failed: {reason}");
+    Verdict::Fail(reason)
+}
+
+fn longer(pause: Duration) -> Duration {
+    (pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE)
+}
+
+async fn wait(pause: Duration, ending: &CancellationToken) {
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = ending.cancelled() => {}
+    }
+}
+
+/// How many deliveries come in a millisecond, smoothed over a few batches.
+struct Pace {
+    per_millisecond: f64,
+    noted: Instant,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Pace {
+            per_millisecond: 0.0,
+            noted: Instant::now(),
+        }
+    }
+
+    fn note(&mut self, deliveries: usize) {
+        let now = Instant::now();
+        let elapsed = (now - self.noted).as_secs_f64() * 1000.0;
+        self.noted = now;
+        self.per_millisecond = self.per_millisecond / 2.0 + deliveries as f64 / elapsed.max(0.1) / 2.0;
+    }
+
+    fn is_brisk(&self) -> bool {
+        self.per_millisecond >= BRISK
+    }
+}

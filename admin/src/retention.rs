@@ -1,0 +1,97 @@
+//! Takes away what is older than it may be, and marks executions that have been silent for too long.
+//! Knows nothing of tables; it goes in small transactions, so that the consumer never waits long behind it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipecast_model::{Timestamp, Topic};
+use pipecast_store::{Pruned, Result, Retention, Writer};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::announce::Committed;
+use crate::chain;
+
+/// How often.
+const EVERY: Duration = Duration::from_secs(60);
+/// Rows of one transaction.
+const AT_ONCE: i64 = 500;
+/// Transactions of one round; what is left then waits for the next.
+const ROUNDS: usize = 40;
+
+/// How long what is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Deliveries and their bodies.
+    pub keep: Retention,
+    /// Silence after which an open execution is stale.
+    pub stale_after: Duration,
+}
+
+/// Tidies every minute until it is asked to end.
+pub(crate) async fn run(settings: Settings, writer: Arc<Writer>, committed: mpsc::Sender<Committed>, ending: CancellationToken) {
+    let mut minutes = interval(EVERY);
+    minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = ending.cancelled() => return,
+            _ = minutes.tick() => {}
+        }
+        if let Err(error) = prune(&settings.keep, &writer, &ending).await {
+            warn!("cannot prune, trying again in {EVERY:?}: {}", chain(&error));
+        }
+        if let Err(error) = mark_stale(settings.stale_after, &writer, &committed, &ending).await {
+            warn!("cannot mark stale executions, trying again in {EVERY:?}: {}", chain(&error));
+        }
+    }
+}
+
+async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) -> Result<()> {
+    let mut sum = Pruned::default();
+    for _ in 0..ROUNDS {
+        if ending.is_cancelled() {
+            break;
+        }
+        let mut tx = writer.begin().await?;
+        let pruned = tx.prune(keep, Timestamp::now(), AT_ONCE).await?;
+        if pruned == Pruned::default() {
+            // Dropped: nothing was written, so no sync is due.
+            break;
+        }
+        tx.commit().await?;
+        sum.bodies += pruned.bodies;
+        sum.deliveries += pruned.deliveries;
+    }
+    if sum != Pruned::default() {
+        info!(
+            bodies = sum.bodies,
+            deliveries = sum.deliveries,
+            "pruned {} bodies and {} deliveries",
+            sum.bodies,
+            sum.deliveries
+        );
+    }
+    Ok(())
+}
+
+async fn mark_stale(after: Duration, writer: &Writer, committed: &mpsc::Sender<Committed>, ending: &CancellationToken) -> Result<()> {
+    for _ in 0..ROUNDS {
+        if ending.is_cancelled() {
+            break;
+        }
+        let mut tx = writer.begin().await?;
+        let topics: BTreeSet<Topic> = tx.mark_stale(Timestamp::now().minus(after), AT_ONCE).await?.into_iter().collect();
+        if topics.is_empty() {
+            break;
+        }
+        tx.commit().await?;
+        let verdicts = Vec::new();
+        // Where the announcer is gone the topics stay dirty and are told at the next start.
+        drop(committed.send(Committed { topics, verdicts }).await);
+    }
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What every cache must keep. Knows nothing of a backend.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use pipecast_fabric::Cache;
+use pipecast_model::{Epoch, PipelineId, Topic};
+
+use crate::soon;
+
+const ONE: Topic = Topic::Pipeline(PipelineId(1));
+const LONG: Duration = Duration::from_secs(3600);
+
+fn epoch(text: &str) -> Epoch {
+    Epoch(text.to_owned())
+}
+
+async fn offer(cache: &dyn Cache, epoch: &Epoch, seq: i64, keep: Duration) -> bool {
+    cache.offer(ONE, epoch, seq, Bytes::from(format!("{epoch}-{seq}")), keep).await.unwrap()
+}
+
+pub(crate) async fn the_newer_sequence_wins(cache: &dyn Cache) {
+    let epoch = epoch("aaaaaaaa");
+
+    assert_eq!(cache.get(ONE).await.unwrap(), None);
+    assert!(offer(cache, &epoch, 5, LONG).await);
+    assert!(!offer(cache, &epoch, 5, LONG).await, "an equal one is no news");
+    assert!(!offer(cache, &epoch, 4, LONG).await, "an older one changes nothing");
+    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-5");
+    assert!(offer(cache, &epoch, 6, LONG).await);
+    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-6");
+    assert_eq!(cache.get(Topic::Pipeline(PipelineId(2))).await.unwrap(), None);
+}
+
+pub(crate) async fn another_epoch_replaces(cache: &dyn Cache) {
+    assert!(offer(cache, &epoch("aaaaaaaa"), 90, LONG).await);
+
+    assert!(offer(cache, &epoch("bbbbbbbb"), 1, LONG).await);
+
+    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "bbbbbbbb-1");
+}
+
+pub(crate) async fn an_entry_expires(cache: &dyn Cache) {
+    let epoch = epoch("aaaaaaaa");
+    assert!(offer(cache, &epoch, 1, LONG).await);
+    assert!(offer(cache, &epoch, 2, Duration::from_millis(50)).await);
+
+    soon("the expiry", async {
+        while cache.get(ONE).await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+
+    assert!(offer(cache, &epoch, 1, LONG).await, "what has expired no longer stands in the way");
+}
+
+pub(crate) async fn of_many_writers_the_newest_stays(cache: Arc<dyn Cache>) {
+    let writers = (0..8).map(|writer| {
+        let cache = Arc::clone(&cache);
+        tokio::spawn(async move {
+            for step in 0..200 {
+                offer(&*cache, &epoch("aaaaaaaa"), 1 + (step * 7 + writer * 13) % 200, LONG).await;
+            }
+        })
+    });
+    join_all(writers).await.into_iter().for_each(|writer| writer.unwrap());
+
+    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-200");
+}

@@ -1,0 +1,125 @@
+//! The last value of a topic, with the bytes that answers and sockets make of it.
+
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use pipecast_model::{Announcement, Epoch, Status, Timestamp, Topic};
+
+/// The forms in which a value leaves this node. Each is made once, by whoever needs it first, and shared from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rendering {
+    /// The answer of the status endpoint.
+    StatusBody,
+    /// The `ETag` of that answer, quotes included.
+    StatusTag,
+    /// The value as a WebSocket frame of type `snapshot`.
+    SocketSnapshot,
+    /// The value as a WebSocket frame of type `status_change`.
+    SocketChange,
+    /// The value as a server-sent event `snapshot`.
+    EventSnapshot,
+    /// The value as a server-sent event `status_change`.
+    EventChange,
+}
+
+/// One value of one topic. Never changes once it is made.
+#[derive(Debug)]
+pub struct Last {
+    /// What it is about.
+    pub topic: Topic,
+    /// How it is doing.
+    pub status: Status,
+    /// When the change became known.
+    pub timestamp: Timestamp,
+    /// The epoch of `seq`.
+    pub epoch: Epoch,
+    /// Counts the changes of the topic.
+    pub seq: i64,
+    /// The cursor `<epoch>-<seq>`.
+    pub id: String,
+    /// The fields of a live frame, without `type` and without braces: `"topic":…,"data":…`.
+    fields: String,
+    renderings: [OnceLock<Bytes>; 6],
+}
+
+impl Last {
+    /// The value that an announcement carries.
+    pub fn new(announcement: &Announcement) -> Self {
+        let id = announcement.id();
+        Last {
+            topic: announcement.topic,
+            status: announcement.status,
+            timestamp: announcement.timestamp,
+            epoch: announcement.epoch.clone(),
+            seq: announcement.seq,
+            fields: fields(announcement, &id),
+            id,
+            renderings: Default::default(),
+        }
+    }
+
+    /// The value as one JSON object, with `kind` as its `type`.
+    pub fn json(&self, kind: &str) -> String {
+        format!("{{\"type\":\"{kind}\",{}}}", self.fields)
+    }
+
+    /// The value as an entry of a snapshot of many: the same object without `type`.
+    pub fn entry(&self) -> String {
+        format!("{{{}}}", self.fields)
+    }
+
+    /// The rendering, made by `make` if nobody has needed it before.
+    pub fn rendering(&self, which: Rendering, make: impl FnOnce(&Last) -> Bytes) -> &Bytes {
+        self.renderings[which as usize].get_or_init(|| make(self))
+    }
+
+    /// Whether this value is to replace `older`: a later one of the same epoch, or any of another epoch.
+    pub fn replaces(&self, older: &Last) -> bool {
+        self.epoch != older.epoch || self.seq > older.seq
+    }
+}
+
+fn fields(announcement: &Announcement, id: &str) -> String {
+    let Announcement {
+        v: _,
+        topic,
+        status,
+        previous_status,
+        timestamp,
+        epoch,
+        seq,
+        data,
+    } = announcement;
+    let status_word = status.word();
+    let mut fields = format!(r#""topic":"{topic}","status":"{status_word}","#);
+    if let Some(previous) = previous_status {
+        fields.push_str(&format!(r#""previous_status":"{}","#, previous.word()));
+    }
+    fields.push_str(&format!(r#""timestamp":"{timestamp}","epoch":"{epoch}","seq":{seq},"id":"{id}","#));
+    if status.is_terminal() {
+        fields.push_str(r#""terminal":true,"#);
+    }
+    fields.push_str(r#""data":"#);
+    fields.push_str(data.get());
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_json_is_the_frame_of_the_contract() {
+        let announcement: Announcement = serde_json::from_str(
+            r#"{"v":1,"topic":"pipeline:42","status":"success","previous_status":"running","timestamp":"2026-11-21T10:02:31.004Z","epoch":"kqzxbtwm","seq":1842,"data":{"a":1}}"#,
+        )
+        .expect("an announcement");
+
+        let last = Last::new(&announcement);
+
+        assert_eq!(
+            last.json("status_change"),
+            r#"{"type":"status_change","topic":"pipeline:42","status":"success","previous_status":"running","timestamp":"2026-11-21T10:02:31.004Z","epoch":"kqzxbtwm","seq":1842,"id":"kqzxbtwm-1842","terminal":true,"data":{"a":1}}"#
+        );
+    }
+}

@@ -1,0 +1,67 @@
+//! Settings of bus, cache and queue: section `[fabric]`. Knows nothing of what they carry.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::value;
+
+/// Where the ports between processes live, and what their embedded backends hold.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fabric {
+    /// Bus and cache; not set: inside this process.
+    #[serde(deserialize_with = "value::optional_text")]
+    pub redis_url: Option<String>,
+    /// The queue; not set: a file in the data directory.
+    #[serde(deserialize_with = "value::optional_text")]
+    pub amqp_url: Option<String>,
+    /// Messages that wait for a listener of the embedded bus.
+    pub bus_backlog: usize,
+    /// Entries of the embedded cache.
+    pub cache_entries: u64,
+    /// The embedded queue.
+    pub queue: Queue,
+}
+
+/// Limits of the embedded queue.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Most messages that wait.
+    pub max_messages: u64,
+    /// Most bytes that wait.
+    #[serde(deserialize_with = "value::size")]
+    pub max_size: u64,
+    /// A message that failed so often is buried.
+    pub max_failures: u32,
+    /// Longest wait after a first failure.
+    #[serde(deserialize_with = "value::duration")]
+    pub retry_base: Duration,
+    /// Longest wait after many.
+    #[serde(deserialize_with = "value::duration")]
+    pub retry_cap: Duration,
+    /// Added to every commit.
+    #[serde(deserialize_with = "value::duration")]
+    pub sync_delay: Duration,
+}
+
+/// What an envelope adds to a body at most: its JSON with the headers that are kept.
+const ENVELOPE: u64 = 256 << 10;
+
+impl Queue {
+    /// What the embedded queue wants to know, for bodies of at most `max_body` bytes.
+    pub fn options(&self, data_dir: &Path, max_body: u64) -> pipecast_fabric::queue::embedded::Options {
+        pipecast_fabric::queue::embedded::Options {
+            path: data_dir.join("queue.db"),
+            max_messages: self.max_messages,
+            max_bytes: self.max_size,
+            max_message_bytes: usize::try_from(max_body + ENVELOPE).unwrap_or(usize::MAX),
+            max_failures: self.max_failures,
+            retry_base: self.retry_base,
+            retry_cap: self.retry_cap,
+            sync_delay: self.sync_delay,
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! Settings of the HTTP listener and of the shutdown: section `[server]`. Knows nothing of routes.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pipecast_http::AnonymousReading;
+use serde::Deserialize;
+
+use super::value;
+
+/// Where and how to listen, and how to end.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address and port; port 0 takes any free one.
+    pub listen: SocketAddr,
+    /// Threads that serve HTTP; 0 is one for each core.
+    pub workers: usize,
+    /// Connections that may wait to be accepted; the kernel refuses more.
+    pub backlog: u32,
+    /// Connections that one worker holds; further ones wait in the backlog.
+    pub connections_per_worker: usize,
+    /// Longest wait for the headers of a request.
+    #[serde(deserialize_with = "value::duration")]
+    pub header_timeout: Duration,
+    /// How long an idle connection is kept.
+    #[serde(deserialize_with = "value::duration")]
+    pub keep_alive: Duration,
+    /// Who may read without an account.
+    pub anonymous_reading: AnonymousReading,
+    /// How long a shutdown keeps serving, not ready.
+    #[serde(deserialize_with = "value::duration")]
+    pub drain_grace: Duration,
+    /// How long a shutdown may take in all.
+    #[serde(deserialize_with = "value::duration")]
+    pub drain_deadline: Duration,
+}

@@ -1,0 +1,93 @@
+//! `/api/openapi.json` and two ways to read it: `/docs` (Swagger UI, from the binary) and `/redoc`.
+//! Knows nothing of what the document says.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use pipecast_http::Problem;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// Where the document is.
+const DOCUMENT: &str = "/api/openapi.json";
+
+/// The document as it is served; made once.
+#[derive(Clone, Debug)]
+pub struct Document(pub Bytes);
+
+/// The routes of this file. They are not part of the document.
+pub fn routes(config: &mut ServiceConfig) {
+    config
+        .route(DOCUMENT, web::get().to(show_document))
+        .route("/docs", web::get().to(show_swagger_ui))
+        .route("/docs/{file}", web::get().to(show_swagger_file))
+        .route("/redoc", web::get().to(show_redoc));
+}
+
+async fn show_document(document: web::Data<Document>) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(document.0.clone())
+}
+
+async fn show_swagger_ui() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(SWAGGER_UI)
+}
+
+async fn show_swagger_file(file: web::Path<String>) -> Result<HttpResponse, Problem> {
+    let config = utoipa_swagger_ui::Config::from(DOCUMENT);
+    let found = utoipa_swagger_ui::serve(&file, Arc::new(config)).ok().flatten();
+    let found = found.ok_or_else(|| Problem::no_such("file", file.as_str()))?;
+    let mut response = HttpResponse::Ok();
+    if found.gzpipped {
+        response.insert_header((header::CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response.content_type(found.content_type).body(match found.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    }))
+}
+
+async fn show_redoc() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/html; charset=utf-8").body(REDOC)
+}
+
+/// Swagger UI's own page with absolute addresses, because `/docs` has no slash at its end.
+const SWAGGER_UI: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Pipecast API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" href="/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/swagger-ui-standalone-preset.js"></script>
+<script src="/docs/swagger-initializer.js"></script>
+</body>
+</html>
+"#;
+
+/// Redoc replaces the text inside its element; where its script is not embedded, the text stays and says what to do.
+const REDOC: &str = r#"<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Pipecast API</title>
+<style>body { margin: 0 } .hint { font: 16px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 40rem; padding: 0 1rem }</style>
+</head>
+<body>
+<redoc spec-url="/api/openapi.json">
+<p class="hint">Redoc is not part of this build. Build the page with Node (<code>make web</code>) and build Pipecast again,
+or read the same document at <a href="/docs">/docs</a>.</p>
+</redoc>
+<script src="/redoc/redoc.standalone.js"></script>
+</body>
+</html>
+"#;

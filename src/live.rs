@@ -1,0 +1,290 @@
+//! States to whoever watches: WebSockets under `/ws`, server-sent events under `/sse`. Knows nothing of where states come from.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::BoxBody;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
+use futures_util::FutureExt;
+use pipecast_http::{Caller, Code, Problem, Query};
+use pipecast_model::{ExecutionId, PipelineId, Topic};
+use pipecast_watch::Watch;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use self::admission::{Door, Pass, Refused, check_origin};
+use self::connection::Connection;
+use self::events::Events;
+use self::guard::Guard;
+use self::hub::Hub;
+use self::mux::Mux;
+use self::socket::{Inbound, Socket};
+use self::watching::{Form, Watching};
+use crate::config;
+
+pub mod admission;
+pub mod connection;
+pub mod events;
+pub mod frame;
+pub mod guard;
+pub mod hub;
+pub mod mux;
+pub mod protocol;
+pub mod socket;
+pub mod watching;
+
+/// All sockets and streams of this node.
+pub struct Live {
+    settings: config::Live,
+    watch: Watch,
+    door: Arc<Door>,
+    draining: CancellationToken,
+}
+
+impl Live {
+    /// Nothing is open yet.
+    pub fn new(settings: config::Live, watch: Watch) -> Arc<Self> {
+        Arc::new(Live {
+            door: Door::new(settings.clone()),
+            settings,
+            watch,
+            draining: CancellationToken::new(),
+        })
+    }
+
+    /// How many sockets and streams are open.
+    pub fn connections(&self) -> usize {
+        self.door.inside_now()
+    }
+
+    /// Asks everyone to leave and to come back later, spread over `live.drain_window`; nobody is let in any more. Returns once
+    /// everyone has left, or a second after the window.
+    pub async fn drain(&self) {
+        self.draining.cancel();
+        let deadline = self.settings.drain_window + Duration::from_secs(1);
+        if tokio::time::timeout(deadline, self.door.empty()).await.is_err() {
+            tracing::warn!(connections = self.connections(), "some connections did not leave within the drain window");
+        }
+    }
+
+    fn admit(&self, request: &HttpRequest) -> Result<Pass, Problem> {
+        let admitted = if self.draining.is_cancelled() {
+            Err(Refused::Draining)
+        } else {
+            check_origin(request, &self.settings.allowed_origins).and_then(|()| self.door.enter(request.peer_addr().map(|address| address.ip())))
+        };
+        admitted.map_err(|refused| {
+            metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1);
+            refused.into()
+        })
+    }
+
+    async fn join(&self, hub: &Hub, topic: Topic) -> Result<pipecast_watch::Listener, Problem> {
+        self.watch.join(topic, hub.bell()).await.map_err(|error| {
+            tracing::warn!(%error, "cannot watch {topic}");
+            Problem::new(Code::Unavailable)
+                .detail(format!("cannot read {topic} now"))
+                .retry_after(Duration::from_secs(2))
+        })
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Origin(origin) => {
+                Problem::new(Code::OriginRefused).detail(format!("pages of {origin} may not connect; add the origin to live.allowed_origins"))
+            }
+            Refused::AddressFull => Problem::new(Code::TooMany)
+                .detail("your address has as many connections as it may")
+                .retry_after(Duration::from_secs(60)),
+            Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable)
+                .detail("as many connections as this node takes")
+                .retry_after(Duration::from_secs(5)),
+            Refused::Draining => Problem::new(Code::Draining).retry_after(Duration::from_secs(2)),
+        }
+    }
+}
+
+/// Adds the routes to a worker, with a hub on that worker's thread.
+pub fn configure(live: Arc<Live>) -> impl FnOnce(&mut web::ServiceConfig) {
+    move |routes| {
+        let hub = Hub::start(live.draining.clone(), live.settings.drain_window);
+        let settings = Rc::new(live.settings.clone());
+        routes
+            .app_data(Here { live, hub, settings })
+            .route("/ws/pipeline/{id}", web::get().to(watch_pipeline))
+            .route("/ws/execution/{id}", web::get().to(watch_execution))
+            .route("/ws/monitor", web::get().to(watch_monitor))
+            .route("/ws", web::get().to(watch_many))
+            .route("/sse/pipeline/{id}", web::get().to(stream_pipeline))
+            .route("/sse/execution/{id}", web::get().to(stream_execution))
+            .route("/sse/monitor", web::get().to(stream_monitor))
+            .route("/sse", web::get().to(stream_many));
+    }
+}
+
+/// What the handlers of one worker share.
+#[derive(Clone)]
+struct Here {
+    live: Arc<Live>,
+    hub: Rc<Hub>,
+    settings: Rc<config::Live>,
+}
+
+impl FromRequest for Here {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
+        std::future::ready(request.app_data::<Here>().cloned().ok_or_else(|| Problem::new(Code::Internal)))
+    }
+}
+
+/// What a client may say in the address. A token is not among it: addresses end up in logs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wishes {
+    since: Option<String>,
+    profile: Option<String>,
+    topics: Option<String>,
+}
+
+async fn watch_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    open_socket(here, caller, request, Some(Topic::Pipeline(*id)), payload).await
+}
+
+async fn watch_execution(here: Here, caller: Caller, request: HttpRequest, id: web::Path<ExecutionId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    open_socket(here, caller, request, Some(Topic::Execution(*id)), payload).await
+}
+
+async fn watch_monitor(here: Here, caller: Caller, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    open_socket(here, caller, request, Some(Topic::Monitor), payload).await
+}
+
+async fn watch_many(here: Here, caller: Caller, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    open_socket(here, caller, request, None, payload).await
+}
+
+async fn stream_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>) -> Result<HttpResponse, Problem> {
+    open_stream(here, caller, request, vec![Topic::Pipeline(*id)]).await
+}
+
+async fn stream_execution(here: Here, caller: Caller, request: HttpRequest, id: web::Path<ExecutionId>) -> Result<HttpResponse, Problem> {
+    open_stream(here, caller, request, vec![Topic::Execution(*id)]).await
+}
+
+async fn stream_monitor(here: Here, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    open_stream(here, caller, request, vec![Topic::Monitor]).await
+}
+
+async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let wanted = wishes_of(&request)?.topics.unwrap_or_default();
+    let mut topics = wanted
+        .split(',')
+        .filter(|topic| !topic.is_empty())
+        .map(|topic| {
+            topic
+                .parse()
+                .map_err(|error: pipecast_model::topic::UnknownTopic| Problem::new(Code::InvalidQuery).detail(error.to_string()))
+        })
+        .collect::<Result<Vec<Topic>, _>>()?;
+    topics.sort_unstable();
+    topics.dedup();
+    if topics.is_empty() || topics.len() > here.settings.max_topics {
+        let detail = format!("name 1 to {} topics, as in /sse?topics=monitor,execution:7", here.settings.max_topics);
+        return Err(Problem::new(Code::InvalidQuery).detail(detail));
+    }
+    open_stream(here, caller, request, topics).await
+}
+
+/// Opens a socket on one topic, or one that takes commands.
+async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Option<Topic>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+    caller.may_read(topic.unwrap_or(Topic::Monitor))?;
+    let wishes = wishes_of(&request)?;
+    let pass = here.live.admit(&request)?;
+    let is_v1 = offers_v1(&request) || wishes.profile.as_deref() == Some("v1");
+
+    let watching = match topic {
+        Some(topic) => Some(Watching::new(
+            here.live.join(&here.hub, topic).await?,
+            Form::Socket,
+            wishes.since.as_deref().filter(|_| is_v1),
+        )),
+        None => None,
+    };
+    let most = if is_v1 {
+        here.settings.inbound_frame
+    } else {
+        here.settings.inbound_frame_plain
+    };
+    let (payload, too_big) = guarded(&request, payload, most);
+    let (response, _session, messages) = actix_ws::handle_with_protocols(&request, payload, &[protocol::V1])
+        .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))?;
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let inbound = Inbound {
+        messages: messages.max_frame_size(most).aggregate_continuations().max_continuation_size(most),
+        too_big,
+    };
+
+    let mut connection = Connection::new(here.hub.sit(here.settings.ping), pass);
+    let greeting = watching
+        .as_ref()
+        .map(|watching| protocol::subscribed(None, watching.topic(), watching.is_resumed(), watching.id().as_deref()));
+    if let Some(watching) = watching {
+        connection.watch(watching);
+    }
+    let mux = topic
+        .is_none()
+        .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings)));
+    let response = response.map_body(|_, handshake| {
+        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, handshake);
+        match (topic, greeting) {
+            (None, _) if !is_v1 => socket.close(protocol::code::BAD_REQUEST, "bad_request: /ws needs the subprotocol pipecast.v1"),
+            (_, Some(greeting)) if is_v1 => socket.say(&greeting),
+            _ => {}
+        }
+        BoxBody::new(socket)
+    });
+    Ok(response)
+}
+
+async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>) -> Result<HttpResponse, Problem> {
+    topics.iter().try_for_each(|topic| caller.may_read(*topic))?;
+    wishes_of(&request)?;
+    let pass = here.live.admit(&request)?;
+    let mut watched = Vec::with_capacity(topics.len());
+    for topic in topics {
+        watched.push(Watching::new(here.live.join(&here.hub, topic).await?, Form::Events, None));
+    }
+    let mut connection = Connection::new(here.hub.sit(events::HEARTBEAT), pass);
+    watched.into_iter().for_each(|watching| connection.watch(watching));
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/event-stream"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header(("x-accel-buffering", "no"))
+        .body(Events::new(connection, &here.settings)))
+}
+
+fn wishes_of(request: &HttpRequest) -> Result<Wishes, Problem> {
+    Query::<Wishes>::extract(request).into_inner().map(|Query(wishes)| wishes)
+}
+
+fn offers_v1(request: &HttpRequest) -> bool {
+    let offers = request
+        .headers()
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|value| value.to_str().ok());
+    offers.flat_map(|value| value.split(',')).any(|offer| offer.trim() == protocol::V1)
+}
+
+/// The payload behind a guard that looks at frame headers before anything is buffered.
+fn guarded(request: &HttpRequest, payload: web::Payload, most: u64) -> (web::Payload, Rc<std::cell::Cell<bool>>) {
+    let (guard, too_big) = Guard::new(payload.into_inner(), most);
+    let guard: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<bytes::Bytes, actix_web::error::PayloadError>>>> = Box::pin(guard);
+    let mut guarded = actix_web::dev::Payload::Stream { payload: guard };
+    let payload = web::Payload::from_request(request, &mut guarded).now_or_never().and_then(Result::ok);
+    (payload.expect("taking a payload neither waits nor fails"), too_big)
+}

@@ -1,0 +1,126 @@
+//! Many topics on one socket: the commands `sub` and `unsub`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::LocalBoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use pipecast_model::Topic;
+use pipecast_watch::{Bell, Listener, Watch};
+
+use super::connection::Connection;
+use super::protocol::{self, Command, Wanted};
+use super::watching::{Form, Watching};
+use crate::config;
+
+type Join = LocalBoxFuture<'static, (Option<i64>, Topic, Option<String>, pipecast_watch::Result<Listener>)>;
+
+/// The part of a `/ws` socket that takes commands.
+pub struct Mux {
+    watch: Watch,
+    bell: Arc<Bell>,
+    settings: Rc<config::Live>,
+    /// Topics that are being read for the first time. Bounded by `live.max_topics`.
+    joins: FuturesUnordered<Join>,
+    joining: Vec<Topic>,
+}
+
+impl Mux {
+    /// A mux without topics.
+    pub fn new(watch: Watch, bell: Arc<Bell>, settings: Rc<config::Live>) -> Self {
+        Mux {
+            watch,
+            bell,
+            settings,
+            joins: FuturesUnordered::new(),
+            joining: Vec::new(),
+        }
+    }
+
+    /// Acts on a command and returns the answers that are due at once.
+    pub fn hear(&mut self, text: &str, connection: &mut Connection) -> Vec<String> {
+        match serde_json::from_str::<Command>(text) {
+            Ok(Command::Sub { cid, topics }) => topics.iter().filter_map(|wanted| self.subscribe(cid, wanted, connection).err()).collect(),
+            Ok(Command::Unsub { cid, topics }) => topics.iter().map(|topic| self.unsubscribe(cid, topic, connection)).collect(),
+            Ok(Command::Auth { cid }) => vec![protocol::error(
+                cid,
+                "bad_request",
+                "this service has no accounts yet; reading needs no token",
+                false,
+            )],
+            Ok(Command::Pong) => Vec::new(),
+            Err(error) => {
+                let code = if error.to_string().contains("unknown variant") {
+                    "unknown_command"
+                } else {
+                    "bad_request"
+                };
+                vec![protocol::error(cid_of(text), code, &format!("cannot read the command: {error}"), false)]
+            }
+        }
+    }
+
+    /// Takes in the topics that have been read, and returns their answers.
+    pub fn poll_joins(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Vec<String> {
+        let mut answers = Vec::new();
+        while !self.joins.is_empty() {
+            let Poll::Ready(Some((cid, topic, since, joined))) = self.joins.poll_next_unpin(cx) else {
+                break;
+            };
+            if !self.joining.contains(&topic) {
+                continue;
+            }
+            self.joining.retain(|other| *other != topic);
+            match joined {
+                Ok(listener) => {
+                    let watching = Watching::new(listener, Form::Socket, since.as_deref());
+                    answers.push(protocol::subscribed(cid, topic, watching.is_resumed(), watching.id().as_deref()));
+                    connection.watch(watching);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a socket cannot watch {topic}");
+                    answers.push(protocol::error(cid, "unavailable", &format!("cannot read {topic} now; try again"), true));
+                }
+            }
+        }
+        answers
+    }
+
+    fn subscribe(&mut self, cid: Option<i64>, wanted: &Wanted, connection: &Connection) -> Result<(), String> {
+        let (text, since) = wanted.parts();
+        let topic: Topic = text
+            .parse()
+            .map_err(|error: pipecast_model::topic::UnknownTopic| protocol::error(cid, "unknown_topic", &error.to_string(), false))?;
+        if connection.watches(topic) || self.joining.contains(&topic) {
+            return Err(protocol::error(cid, "already_subscribed", &format!("{topic} is being watched already"), false));
+        }
+        if connection.topics() + self.joining.len() >= self.settings.max_topics {
+            let message = format!("a socket watches at most {} topics; open another", self.settings.max_topics);
+            return Err(protocol::error(cid, "limit_exceeded", &message, false));
+        }
+        let (watch, bell, since) = (self.watch.clone(), Arc::clone(&self.bell), since.map(str::to_owned));
+        self.joining.push(topic);
+        self.joins.push(Box::pin(async move { (cid, topic, since, watch.join(topic, &bell).await) }));
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, cid: Option<i64>, text: &str, connection: &mut Connection) -> String {
+        match text.parse::<Topic>() {
+            Ok(topic) => {
+                let joining = self.joining.len();
+                self.joining.retain(|other| *other != topic);
+                if connection.unwatch(topic) || self.joining.len() < joining {
+                    protocol::unsubscribed(cid, topic)
+                } else {
+                    protocol::error(cid, "bad_request", &format!("{topic} is not being watched"), false)
+                }
+            }
+            Err(error) => protocol::error(cid, "unknown_topic", &error.to_string(), false),
+        }
+    }
+}
+
+fn cid_of(text: &str) -> Option<i64> {
+    serde_json::from_str::<serde_json::Value>(text).ok()?.get("cid")?.as_i64()
+}

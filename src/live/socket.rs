@@ -1,0 +1,248 @@
+//! A WebSocket as the body of its own handshake: polled by the connection's task, it reads what the client says and yields frames
+//! that all sockets share. Nothing is spawned and nothing is queued per socket.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
+use bytes::Bytes;
+use futures_util::Stream;
+
+use super::connection::{Connection, jittered};
+use super::frame;
+use super::mux::Mux;
+use super::protocol::{self, code};
+use crate::config;
+
+/// What a socket reads from.
+pub struct Inbound {
+    /// Messages of the client.
+    pub messages: AggregatedMessageStream,
+    /// Set when the guard ended the stream because of a frame that is too large.
+    pub too_big: Rc<Cell<bool>>,
+}
+
+/// The body of a handshake.
+pub struct Socket {
+    connection: Connection,
+    inbound: Inbound,
+    settings: Rc<config::Live>,
+    /// Frames that go before any state: greetings, pongs, answers. Bounded by the rate of commands.
+    control: VecDeque<Bytes>,
+    mux: Option<Box<Mux>>,
+    is_v1: bool,
+    heard: Instant,
+    pinged: Option<Instant>,
+    ends: Instant,
+    tokens: f64,
+    counted: Instant,
+    phase: Phase,
+    /// The library's body. Never polled; the inbound stream ends when it is dropped.
+    _handshake: BoxBody,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The close frame is in `control`; after it nothing follows.
+    Closing,
+    Closed,
+}
+
+impl Socket {
+    /// A socket that starts with what its connection watches; with a mux it also takes `sub` and `unsub`.
+    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<config::Live>, is_v1: bool, mux: Option<Mux>, handshake: BoxBody) -> Self {
+        let now = Instant::now();
+        let mut socket = Socket {
+            tokens: f64::from(settings.command_burst),
+            ends: now + jittered(settings.lifetime),
+            connection,
+            inbound,
+            control: VecDeque::new(),
+            mux: mux.map(Box::new),
+            is_v1,
+            heard: now,
+            pinged: None,
+            counted: now,
+            phase: Phase::Open,
+            settings,
+            _handshake: handshake,
+        };
+        if is_v1 {
+            let conn = format!("c_{:08x}", rand::random::<u32>());
+            let settings = &socket.settings;
+            socket
+                .control
+                .push_back(frame::text(&protocol::hello(&conn, settings.ping, settings.pong, settings.max_topics)));
+        }
+        socket
+    }
+
+    /// Puts a frame before all states.
+    pub fn say(&mut self, json: &str) {
+        self.control.push_back(frame::text(json));
+    }
+
+    /// Says goodbye; everything that still waits is dropped.
+    pub fn close(&mut self, code: u16, reason: &str) {
+        if self.phase == Phase::Open {
+            metrics::counter!("pipecast_closes_total", "code" => code.to_string()).increment(1);
+            self.control.clear();
+            self.control.push_back(frame::close(code, reason));
+            self.phase = Phase::Closing;
+        }
+    }
+
+    fn listen(&mut self, cx: &mut Context<'_>) {
+        while self.phase == Phase::Open {
+            let Poll::Ready(message) = Pin::new(&mut self.inbound.messages).poll_next(cx) else {
+                return;
+            };
+            self.heard = Instant::now();
+            self.pinged = None;
+            match message {
+                Some(Ok(AggregatedMessage::Pong(_))) => {}
+                Some(Ok(AggregatedMessage::Close(_))) => self.close(code::DONE, ""),
+                Some(Ok(message)) => {
+                    if self.spend() {
+                        self.hear(message);
+                    } else {
+                        self.close(code::RATE_LIMITED, "rate_limited;retry_ms=1000");
+                    }
+                }
+                Some(Err(error)) => self.give_up(&error),
+                None if self.inbound.too_big.get() => self.close(code::TOO_BIG, "too_big"),
+                None => self.phase = Phase::Closed,
+            }
+        }
+    }
+
+    fn hear(&mut self, message: AggregatedMessage) {
+        match message {
+            AggregatedMessage::Ping(payload) => self.control.push_back(frame::pong(&payload)),
+            AggregatedMessage::Text(text) if self.is_v1 => match &mut self.mux {
+                Some(mux) => {
+                    let answers = mux.hear(&text, &mut self.connection);
+                    answers.iter().for_each(|answer| self.say(answer));
+                }
+                None => self.hear_outside_mux(&text),
+            },
+            // A plain socket has no commands: what it says is no reason to part.
+            _ => {}
+        }
+    }
+
+    fn hear_outside_mux(&mut self, text: &str) {
+        match serde_json::from_str::<protocol::Command>(text) {
+            Ok(protocol::Command::Pong) => {}
+            Ok(_) => self.say(&protocol::error(
+                None,
+                "bad_request",
+                "this path watches one topic; open /ws for sub and unsub",
+                false,
+            )),
+            Err(_) => self.say(&protocol::error(
+                None,
+                "unknown_command",
+                "commands are JSON objects with cmd: sub, unsub, auth or pong",
+                false,
+            )),
+        }
+    }
+
+    fn give_up(&mut self, error: &ProtocolError) {
+        match error {
+            ProtocolError::Overflow => self.close(code::TOO_BIG, "too_big"),
+            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => self.close(code::NOT_UTF8, "not_utf8"),
+            ProtocolError::Io(error) if error.to_string().contains("continuation size") => self.close(code::TOO_BIG, "too_big"),
+            ProtocolError::Io(_) => self.phase = Phase::Closed,
+            _ => self.close(code::PROTOCOL, "protocol"),
+        }
+    }
+
+    /// One command's worth of the rate.
+    fn spend(&mut self) -> bool {
+        let now = Instant::now();
+        let refill = now.duration_since(self.counted).as_secs_f64() * f64::from(self.settings.commands_per_second);
+        self.tokens = (self.tokens + refill).min(f64::from(self.settings.command_burst));
+        self.counted = now;
+        self.tokens -= 1.0;
+        self.tokens >= 0.0
+    }
+
+    fn look_at_the_clock(&mut self) {
+        let now = Instant::now();
+        match self.pinged {
+            _ if now >= self.ends => self.close(code::LIFETIME, "lifetime"),
+            Some(pinged) if now.duration_since(pinged) >= self.settings.pong => self.close(code::NO_PONG, "no_pong"),
+            Some(_) => self.connection.seat.wait(self.settings.pong),
+            None => {
+                let quiet = now.duration_since(self.heard);
+                if quiet >= self.settings.ping || self.is_v1 {
+                    self.control.push_back(frame::PING);
+                    if self.is_v1 {
+                        self.say(&protocol::ping());
+                    }
+                    self.pinged = Some(now);
+                    self.connection.seat.wait(self.settings.pong);
+                } else {
+                    self.connection.seat.wait(self.settings.ping - quiet);
+                }
+            }
+        }
+    }
+
+    fn leave(&mut self, retry_ms: u64) {
+        let goodbye = self.is_v1.then(|| frame::text(&protocol::reconnect(retry_ms, "drain")));
+        self.close(code::RESTART, &format!("restart;retry_ms={retry_ms}"));
+        if self.phase == Phase::Closing
+            && let Some(goodbye) = goodbye
+        {
+            self.control.push_front(goodbye);
+        }
+    }
+}
+
+impl MessageBody for Socket {
+    type Error = std::convert::Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let socket = self.get_mut();
+        socket.connection.seat.sleep(cx.waker());
+        if let Some(retry_ms) = socket.connection.seat.must_leave() {
+            socket.leave(retry_ms);
+        }
+        if socket.connection.seat.is_due() {
+            socket.look_at_the_clock();
+        }
+        socket.listen(cx);
+        if let Some(mux) = &mut socket.mux
+            && socket.phase == Phase::Open
+        {
+            let answers = mux.poll_joins(&mut socket.connection, cx);
+            answers.iter().for_each(|answer| socket.say(answer));
+        }
+        if let Some(frame) = socket.control.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match socket.phase {
+            Phase::Open => match socket.connection.next() {
+                Some(frame) => Poll::Ready(Some(Ok(frame))),
+                None => Poll::Pending,
+            },
+            Phase::Closing | Phase::Closed => {
+                socket.phase = Phase::Closed;
+                Poll::Ready(None)
+            }
+        }
+    }
+}

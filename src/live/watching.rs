@@ -1,0 +1,141 @@
+//! One topic of one connection: where it stands in the feed, and what it sends next.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pipecast_model::Topic;
+use pipecast_watch::{Last, Listener};
+
+use super::frame;
+use super::protocol;
+
+/// Pipelines in one page of the monitor's snapshot.
+const PAGE: usize = 100;
+
+/// In which form a connection takes its states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// WebSocket frames.
+    Socket,
+    /// Server-sent events.
+    Events,
+}
+
+impl Form {
+    /// A JSON object that is not a shared value.
+    pub fn object(self, kind: &str, json: &str) -> Bytes {
+        match self {
+            Form::Socket => frame::text(json),
+            Form::Events => frame::event(kind, None, json),
+        }
+    }
+
+    fn snapshot(self, last: &Last) -> Bytes {
+        match self {
+            Form::Socket => frame::socket_snapshot(last),
+            Form::Events => frame::event_snapshot(last),
+        }
+    }
+
+    fn change(self, last: &Last) -> Bytes {
+        match self {
+            Form::Socket => frame::socket_change(last),
+            Form::Events => frame::event_change(last),
+        }
+    }
+}
+
+/// A topic that a connection watches.
+#[derive(Debug)]
+pub struct Watching {
+    listener: Listener,
+    form: Form,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// Nothing has been sent.
+    Start,
+    /// In the middle of the monitor's snapshot.
+    Pages { after: u64, until: u64 },
+    /// Everything up to this number has been sent.
+    After(u64),
+}
+
+impl Watching {
+    /// Starts with a snapshot, unless `since` is the very state that the topic is in.
+    pub fn new(listener: Listener, form: Form, since: Option<&str>) -> Self {
+        let feed = listener.feed();
+        let current = feed
+            .page(0, u64::MAX, 1)
+            .pop()
+            .filter(|(_, last)| feed.topic() == last.topic && since == Some(last.id.as_str()));
+        let place = match current {
+            Some((number, _)) => Place::After(number),
+            None => Place::Start,
+        };
+        Watching { listener, form, place }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> Topic {
+        self.listener.feed().topic()
+    }
+
+    /// Whether the cursor of the client was current, so that no snapshot follows.
+    pub fn is_resumed(&self) -> bool {
+        matches!(self.place, Place::After(_))
+    }
+
+    /// The cursor of the topic's state.
+    pub fn id(&self) -> Option<String> {
+        match self.topic() {
+            Topic::Monitor => None,
+            _ => self.listener.feed().last().map(|last| last.id.clone()),
+        }
+    }
+
+    /// What is to be sent next; `None` while there is nothing new.
+    pub fn next(&mut self) -> Option<Bytes> {
+        match self.place {
+            Place::After(after) => {
+                let (number, last) = self.listener.feed().next(after)?;
+                self.place = Place::After(number);
+                Some(self.form.change(&last))
+            }
+            Place::Start if self.topic() == Topic::Monitor => {
+                let until = self.listener.feed().newest();
+                self.place = Place::Pages { after: 0, until };
+                self.next()
+            }
+            Place::Start => Some(self.first()),
+            Place::Pages { after, until } => Some(self.page(after, until)),
+        }
+    }
+
+    fn first(&mut self) -> Bytes {
+        match self.listener.feed().page(0, u64::MAX, 1).pop() {
+            Some((number, last)) => {
+                self.place = Place::After(number);
+                self.form.snapshot(&last)
+            }
+            None => {
+                self.place = Place::After(0);
+                self.form.object("snapshot", &protocol::unknown(self.topic()))
+            }
+        }
+    }
+
+    fn page(&mut self, after: u64, until: u64) -> Bytes {
+        let mut values = self.listener.feed().page(after, until, PAGE + 1);
+        let complete = values.len() <= PAGE;
+        values.truncate(PAGE);
+        self.place = match values.last() {
+            Some((number, _)) if !complete => Place::Pages { after: *number, until },
+            _ => Place::After(until),
+        };
+        let entries: Vec<_> = values.iter().map(|(_, last): &(u64, Arc<Last>)| last.entry()).collect();
+        self.form.object("snapshot", &protocol::page(&entries, complete))
+    }
+}

@@ -1,0 +1,95 @@
+//! The HTTP listener: binds, configures each connection, and hands out a handle to stop it.
+//! Knows nothing of routes and owns no dependency of theirs.
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle, Service};
+use actix_web::http::KeepAlive;
+use actix_web::http::uri::{PathAndQuery, Uri};
+use actix_web::rt::net::TcpStream;
+use actix_web::{App, HttpServer, dev::ServiceRequest, web};
+use socket2::{SockRef, TcpKeepalive};
+use tracing::warn;
+
+use crate::config;
+
+/// A listener that is bound and not yet served.
+pub struct Bound {
+    /// Where it listens; the real port where port 0 was asked for.
+    pub address: SocketAddr,
+    /// Stops it.
+    pub handle: ServerHandle,
+    /// Serves while it is polled.
+    pub server: Server,
+}
+
+/// Binds the listener. The kernel ends a connection whose peer has taken none of the bytes that wait for it for `stall`: a
+/// response body is not polled while the peer takes nothing, so nobody else could. Connections are accepted from now on and served as soon as `server` is polled.
+///
+/// # Errors
+/// Where the address cannot be had.
+pub fn bind(settings: &config::Server, stall: Duration, routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> std::io::Result<Bound> {
+    let app = move || {
+        App::new()
+            .wrap_fn(|mut request, service| {
+                trim_trailing_slash(&mut request);
+                service.call(request)
+            })
+            .configure(routes.clone())
+    };
+    let mut server = HttpServer::new(app)
+        .disable_signals()
+        .backlog(settings.backlog)
+        .max_connections(settings.connections_per_worker)
+        .client_request_timeout(settings.header_timeout)
+        .client_disconnect_timeout(Duration::from_secs(1))
+        .keep_alive(KeepAlive::Timeout(settings.keep_alive))
+        .tcp_nodelay(true)
+        .shutdown_timeout(settings.drain_deadline.as_secs())
+        .on_connect(move |connection, _| watch_over(connection, stall));
+    if settings.workers > 0 {
+        server = server.workers(settings.workers);
+    }
+    let server = server.bind(settings.listen)?;
+    let address = server.addrs().into_iter().next().unwrap_or(settings.listen);
+    let server = server.run();
+    Ok(Bound {
+        address,
+        handle: server.handle(),
+        server,
+    })
+}
+
+/// Lets the kernel end connections whose peer is gone or takes nothing.
+fn watch_over(connection: &dyn Any, stall: Duration) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let socket = SockRef::from(stream);
+    let probes = TcpKeepalive::new().with_time(Duration::from_secs(30)).with_interval(Duration::from_secs(10));
+    let done = socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_keepalive(&probes));
+    if let Err(error) = done {
+        warn!(%error, "cannot set the timeouts of a connection: {error}");
+    }
+}
+
+/// A path with a slash at its end answers like the path without it. Paths without one, which is nearly all, cost nothing.
+fn trim_trailing_slash(request: &mut ServiceRequest) {
+    let path = request.path();
+    let trimmed = path.trim_end_matches('/');
+    if trimmed.len() == path.len() || trimmed.is_empty() {
+        return;
+    }
+    let path_and_query = match request.query_string() {
+        "" => trimmed.to_owned(),
+        query => format!("{trimmed}?{query}"),
+    };
+    let mut parts = request.uri().clone().into_parts();
+    if let Ok(path_and_query) = path_and_query.parse::<PathAndQuery>() {
+        parts.path_and_query = Some(path_and_query);
+        if let Ok(uri) = Uri::from_parts(parts) {
+            request.match_info_mut().get_mut().update(&uri);
+            request.head_mut().uri = uri;
+        }
+    }
+}

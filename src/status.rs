@@ -1,0 +1,133 @@
+//! `GET /api/v1/pipelines/{id}/status/realtime`: the newest status of a pipeline, from the memory of this node.
+//! Knows nothing of the database; the watch goes there for what it does not hold.
+
+use std::sync::Arc;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use bytes::Bytes;
+use pipecast_http::problem::Body as ProblemBody;
+use pipecast_http::query::Nothing;
+use pipecast_http::{Caller, Code, Problem, Query};
+use pipecast_model::{ExecutionId, PipelineId, Status, Timestamp, Topic};
+use pipecast_watch::{Last, Rendering, Watch};
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// The newest status of a pipeline. All but the id is null where nothing is known of it.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct PipelineStatus {
+    /// As asked for.
+    #[schema(example = 7)]
+    pipeline_id: PipelineId,
+    /// How it is doing.
+    status: Option<Status>,
+    /// When that became known.
+    last_updated: Option<Timestamp>,
+    /// The execution that it stems from.
+    execution_id: Option<ExecutionId>,
+    /// Counts the changes of this pipeline.
+    seq: Option<i64>,
+    /// The cursor `<epoch>-<seq>`, as sockets take it in `?since=`.
+    #[schema(example = "kqzxbtwm-1842")]
+    id: Option<String>,
+}
+
+/// The routes of this file.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(find_status);
+}
+
+/// The newest status of a pipeline.
+///
+/// Answered from memory. Send the `ETag` back in `If-None-Match` and it is 304 until something changes.
+#[utoipa::path(
+    tag = "pipelines",
+    params(("pipeline_id" = i64, Path), ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the answer before")),
+    responses(
+        (status = 200, body = PipelineStatus, description = "Also for a pipeline that does not exist, with `status` null"),
+        (status = 304, description = "Nothing has changed"),
+        (status = 503, body = ProblemBody),
+    )
+)]
+#[get("/api/v1/pipelines/{pipeline_id}/status/realtime")]
+async fn find_status(
+    caller: Caller,
+    id: web::Path<PipelineId>,
+    _: Query<Nothing>,
+    request: HttpRequest,
+    watch: web::Data<Watch>,
+) -> Result<HttpResponse, Problem> {
+    let topic = Topic::Pipeline(*id);
+    caller.may_read(topic)?;
+    let last = match watch.last(topic) {
+        Some(last) => Some(last),
+        None => watch.fetch(topic).await.map_err(|error| Problem::ours(Code::Unavailable, &error))?,
+    };
+    Ok(last.map_or_else(|| unknown(*id), |last| answer(*id, &last, &request)))
+}
+
+fn answer(id: PipelineId, last: &Arc<Last>, request: &HttpRequest) -> HttpResponse {
+    let tag = last.rendering(Rendering::StatusTag, |last| format!("\"{}\"", last.id).into());
+    let is_known = is_known(request.headers().get(header::IF_NONE_MATCH), tag);
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
+    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
+    if let Ok(tag) = HeaderValue::from_maybe_shared(tag.clone()) {
+        response.insert_header((header::ETAG, tag));
+    }
+    if is_known {
+        return response.finish();
+    }
+    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    response.body(last.rendering(Rendering::StatusBody, |last| render(id, last)).clone())
+}
+
+/// Nothing is known of it, which is an answer like any other: a page may ask before the first delivery has come.
+fn unknown(id: PipelineId) -> HttpResponse {
+    let nothing = PipelineStatus {
+        pipeline_id: id,
+        status: None,
+        last_updated: None,
+        execution_id: None,
+        seq: None,
+        id: None,
+    };
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .json(nothing)
+}
+
+fn render(id: PipelineId, last: &Last) -> Bytes {
+    #[derive(Deserialize)]
+    struct Entry {
+        data: Pipeline,
+    }
+    #[derive(Deserialize)]
+    struct Pipeline {
+        last_execution: Option<Execution>,
+    }
+    #[derive(Deserialize)]
+    struct Execution {
+        id: ExecutionId,
+    }
+
+    let execution = serde_json::from_str::<Entry>(&last.entry()).ok().and_then(|entry| entry.data.last_execution);
+    let status = PipelineStatus {
+        pipeline_id: id,
+        status: Some(last.status),
+        last_updated: Some(last.timestamp),
+        execution_id: execution.map(|execution| execution.id),
+        seq: Some(last.seq),
+        id: Some(last.id.clone()),
+    };
+    serde_json::to_vec(&status).expect("a status has only strings and numbers in it").into()
+}
+
+/// Whether the client holds `tag` already: it is in the list, or the list is `*`.
+fn is_known(header: Option<&HeaderValue>, tag: &[u8]) -> bool {
+    let Some(list) = header else { return false };
+    let strip = |entry: &[u8]| entry.trim_ascii().strip_prefix(b"W/").map_or(entry.trim_ascii() == tag, |strong| strong == tag);
+    list == "*" || list.as_bytes().split(|byte| *byte == b',').any(strip)
+}

@@ -1,0 +1,177 @@
+//! The configuration as whoever runs the service meets it: defaults, files, environment, and clear refusals.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pipecast::config::{Config, DEFAULTS, Error, Loaded};
+use pipecast::roles::{self, Role};
+
+fn load(file: &str, environment: &[(&str, &str)]) -> Result<Loaded, Error> {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("pipecast.toml");
+    fs::write(&path, file).unwrap();
+    Config::load(Some(&path), environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+fn refusal(file: &str, environment: &[(&str, &str)]) -> String {
+    let error = anyhow::Error::from(load(file, environment).expect_err("it is refused"));
+    format!("{error:#}")
+}
+
+#[test]
+fn the_defaults_and_the_structs_agree() {
+    // Both directions: the structs deny what they do not know, and they have no defaults of their own.
+    let config = Config::defaults();
+
+    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.webhooks.max_body, 25 << 20);
+    assert_eq!(config.live.max_topics, 128);
+    config.check().expect("the defaults go together");
+}
+
+#[test]
+fn every_setting_is_explained_right_above_it() {
+    let lines: Vec<_> = DEFAULTS.lines().collect();
+    for pair in lines.windows(2) {
+        let is_setting = pair[1].contains(" = ") && !pair[1].starts_with('#');
+        let is_section = pair[1].starts_with('[');
+        if is_setting || is_section {
+            assert!(pair[0].starts_with("# "), "{:?} is not explained", pair[1]);
+        }
+    }
+    assert!(lines.iter().all(|line| line.chars().count() <= 160));
+}
+
+#[test]
+fn a_file_wins_over_the_defaults_and_the_environment_over_the_file() {
+    let file = "data_dir = \"/srv/a\"\n[server]\nlisten = \"127.0.0.1:1111\"\nbacklog = 7\n[live]\nping = \"9s\"\n";
+    let environment = [
+        ("PIPECAST_SERVER__LISTEN", "127.0.0.1:2222"),
+        ("PIPECAST_DATA_DIR", "/srv/b"),
+        ("PIPECAST_LIVE__MAX_TOPICS", "5"),
+    ];
+
+    let config = load(file, &environment).unwrap().config;
+
+    assert_eq!((config.server.listen.port(), config.server.backlog), (2222, 7));
+    assert_eq!(config.data_dir, PathBuf::from("/srv/b"));
+    assert_eq!(
+        (config.live.ping, config.live.max_topics, config.live.pong),
+        (Duration::from_secs(9), 5, Duration::from_secs(10))
+    );
+}
+
+#[test]
+fn the_names_that_others_rely_on_are_there() {
+    let environment = [
+        ("PIPECAST_SERVER__LISTEN", "127.0.0.1:1"),
+        ("PIPECAST_DATA_DIR", "d"),
+        ("PIPECAST_STORE__URL", "sqlite:x"),
+        ("PIPECAST_STORE__READ_URL", "sqlite:y"),
+        ("PIPECAST_FABRIC__REDIS_URL", "redis://r"),
+        ("PIPECAST_FABRIC__AMQP_URL", "amqp://a"),
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "0123"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "true"),
+    ];
+
+    let loaded = load("", &environment).unwrap();
+
+    assert!(loaded.warnings.is_empty());
+    assert_eq!(loaded.config.store.read_url.as_deref(), Some("sqlite:y"));
+    assert_eq!(loaded.config.webhooks.github.secret.expose(), "0123");
+    assert_eq!(loaded.config.webhooks.gitlab.secret.expose(), "true");
+}
+
+#[test]
+fn lists_and_sources_come_from_either() {
+    let file = "[webhooks.github.sources]\nAcme-1 = \"from the file\"\n[webhooks]\nurgent = [\"Pipeline Hook\"]\n";
+    let environment = [
+        ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ROCKET", "from the environment"),
+        ("PIPECAST_LIVE__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
+    ];
+
+    let config = load(file, &environment).unwrap().config;
+
+    let sources: Vec<_> = config
+        .webhooks
+        .github
+        .sources
+        .iter()
+        .map(|(key, secret)| (key.as_str(), secret.expose()))
+        .collect();
+    assert_eq!(sources, [("Acme-1", "from the file"), ("rocket", "from the environment")]);
+    assert_eq!(config.live.allowed_origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(config.webhooks.urgent, BTreeSet::from(["Pipeline Hook".to_owned()]));
+}
+
+#[test]
+fn an_unknown_setting_is_refused_by_its_whole_name() {
+    assert!(refusal("[server]\nlistn = \"x\"\n", &[]).starts_with("unknown setting \"server.listn\" in "));
+    assert!(refusal("speed = 9\n", &[]).contains("\"speed\""));
+    assert!(refusal("[fabric.queue]\nmax_massages = 1\n", &[]).contains("\"fabric.queue.max_massages\""));
+    assert_eq!(
+        refusal("", &[("PIPECAST_SERVER__LISTN", "x")]),
+        "unknown setting \"server.listn\" in PIPECAST_SERVER__LISTN; `pipecast config` prints all settings"
+    );
+    assert!(refusal("", &[("PIPECAST_WEBHOOKS__GITHUB", "x")]).contains("\"webhooks.github\""));
+}
+
+#[test]
+fn what_an_orchestrator_sets_is_only_wondered_at() {
+    let loaded = load("", &[("PIPECAST_PORT", "tcp://10.0.0.1:80"), ("PATH", "/bin"), ("PIPECAST_CONFIG", "")]).unwrap();
+
+    assert_eq!(
+        loaded.warnings,
+        ["the environment variable PIPECAST_PORT is no setting of pipecast and is left alone"]
+    );
+}
+
+#[test]
+fn a_value_of_the_wrong_kind_is_refused_with_the_right_one() {
+    assert!(refusal("[live]\nping = \"25\"\n", &[]).contains("\"25\" is no duration"));
+    assert!(refusal("[live]\nping = 25\n", &[]).contains("\"25\" is no duration"));
+    assert!(refusal("", &[("PIPECAST_WEBHOOKS__MAX_BODY", "25MB")]).contains("\"25MB\" is no size"));
+    assert!(refusal("[server]\nlisten = \"here\"\n", &[]).contains("socket address"));
+    assert!(refusal("[server\n", &[]).contains("pipecast.toml"));
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_with_a_way_out() {
+    let impossible = |environment: &[(&str, &str)]| load("", environment).unwrap().config.check().expect_err("impossible").to_string();
+
+    assert!(impossible(&[("PIPECAST_FABRIC__REDIS_URL", "redis://r")]).contains("fabric.redis_url"));
+    assert!(impossible(&[("PIPECAST_FABRIC__AMQP_URL", "amqp://a")]).contains("fabric.amqp_url"));
+    assert!(impossible(&[("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080")]).contains("server.anonymous_reading"));
+    assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));
+    assert!(impossible(&[("PIPECAST_WEBHOOKS__GITHUB__SOURCES__DEFAULT", "x")]).contains("webhooks.github.secret"));
+    let open = [("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080"), ("PIPECAST_SERVER__ANONYMOUS_READING", "everyone")];
+    load("", &open).unwrap().config.check().expect("said on purpose");
+}
+
+#[test]
+fn secrets_are_never_printed() {
+    let loaded = load(
+        "",
+        &[
+            ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "hunter2"),
+            ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__A", "hunter3"),
+        ],
+    )
+    .unwrap();
+
+    assert!(!format!("{loaded:?}").contains("hunter"));
+}
+
+#[tokio::test]
+async fn roles_cannot_be_split_without_something_between_them() {
+    let folder = tempfile::tempdir().unwrap();
+
+    let refused = roles::start(crate::app::config_in(folder.path()), &BTreeSet::from([Role::Realtime]))
+        .await
+        .err()
+        .expect("refused");
+
+    assert!(refused.to_string().contains("admin and worker"), "{refused}");
+}

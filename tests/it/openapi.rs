@@ -1,0 +1,53 @@
+//! The document and what shows it.
+
+use std::collections::BTreeSet;
+
+use crate::app::TestApp;
+use crate::http::Request;
+
+#[test]
+fn the_document_changes_only_on_purpose() {
+    insta::assert_snapshot!(pipecast::openapi::text());
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let document: serde_json::Value = serde_json::from_str(&pipecast::openapi::text()).unwrap();
+    let mut ids = BTreeSet::new();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let id = operation["operationId"].as_str().unwrap_or_else(|| panic!("{method} {path} has no name"));
+            assert!(ids.insert(id.to_owned()), "{id} is there twice");
+            assert!(operation["summary"].is_string(), "{id} does not say what it does");
+        }
+    }
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+}
+
+#[tokio::test]
+async fn the_document_is_served_and_shown_without_foreign_help() {
+    let app = TestApp::start().await;
+
+    let served = app.send(Request::get("/api/openapi.json")).await;
+    assert_eq!(String::from_utf8(served.body).unwrap(), pipecast::openapi::text());
+
+    for path in ["/docs", "/docs/", "/redoc"] {
+        let page = app.send(Request::get(path)).await;
+        let text = String::from_utf8(page.body.clone()).unwrap();
+        assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{path}");
+        assert!(!text.contains("http://") && !text.contains("https://"), "{path} loads nothing from elsewhere");
+    }
+    for asset in [
+        "swagger-ui.css",
+        "swagger-ui-bundle.js",
+        "swagger-ui-standalone-preset.js",
+        "swagger-initializer.js",
+        "favicon-32x32.png",
+    ] {
+        let answer = app.send(Request::get(&format!("/docs/{asset}"))).await;
+        assert_eq!(answer.status, 200, "{asset}");
+        assert!(!answer.body.is_empty());
+    }
+    let initializer = app.send(Request::get("/docs/swagger-initializer.js")).await;
+    assert!(String::from_utf8(initializer.body).unwrap().contains("/api/openapi.json"));
+}

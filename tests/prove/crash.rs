@@ -1,0 +1,404 @@
+//! The proof that nothing is lost: the service is killed again and again while hosts deliver, and in the end everything that it
+//! acknowledged has had its effect exactly once, every status is right, and every watcher knows it.
+//!
+//! `cargo run --release --example crash -- --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
+#![expect(clippy::print_stdout, unreachable_pub, reason = "a command that prints its figures; its rooms are nobody else's")]
+
+#[path = "crash/ledger.rs"]
+mod ledger;
+#[path = "crash/service.rs"]
+mod service;
+#[path = "crash/watcher.rs"]
+mod watcher;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use pipecast::simulate::chance::Chance;
+use pipecast::simulate::forge::{self, Forge};
+use pipecast::simulate::letters::{Letters, Way};
+use pipecast::simulate::postman::{self, Fate, Pace, Postman, Receipt, Retry};
+use pipecast::simulate::report::Report;
+use pipecast::simulate::seal::{Seal, Secrets};
+use pipecast_model::{Host, Timestamp};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+
+use ledger::Ledger;
+use service::Service;
+use watcher::Watcher;
+
+/// Kill the service again and again while hosts deliver, and count what became of every delivery.
+#[derive(Parser)]
+struct Args {
+    /// At least so many kills by SIGKILL.
+    #[arg(long, default_value_t = 50)]
+    kills: u64,
+    /// At least so many deliveries, repeated ones included and retries not.
+    #[arg(long, default_value_t = 20_000)]
+    deliveries: u64,
+    /// Decides the life that is told and the moments of the kills.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Requests at once.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Deliveries a second, whether the service is up or not; hosts do not wait for it either.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
+    /// The binary of the service [default: `pipecast` beside the directory of this one]
+    #[arg(long)]
+    binary: Option<PathBuf>,
+    /// Where to keep data and log; without it, they are thrown away unless something was wrong.
+    #[arg(long)]
+    data: Option<PathBuf>,
+}
+
+/// What the sending side and the killing side know of each other.
+#[derive(Default)]
+struct Shared {
+    taken: AtomicU64,
+    acknowledged: AtomicU64,
+    kills_are_done: AtomicBool,
+    last_kill: Mutex<Option<Instant>>,
+    longest_outage: Mutex<Duration>,
+}
+
+/// How often each delivery was sent and acknowledged, by host and key.
+type Accounts = HashMap<(Host, String), Account>;
+
+#[derive(Default)]
+struct Account {
+    sent: i64,
+    acknowledged: i64,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let scratch = tempfile::tempdir()?;
+    let data = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
+    std::fs::create_dir_all(&data)?;
+    let verdict = prove(&args, &data).await;
+    if !matches!(verdict, Ok(true)) && args.data.is_none() {
+        println!("data and log are kept in {}", scratch.keep().display());
+    }
+    match verdict? {
+        true => Ok(()),
+        false => std::process::exit(1),
+    }
+}
+
+async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
+    let binary = args.binary.clone().map_or_else(own_binary, Ok)?;
+    let binary = binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))?;
+    let data = &data.canonicalize()?;
+    let secrets = Secrets {
+        github: "a secret of this proof".into(),
+        gitlab: "another secret of this proof".into(),
+    };
+    let mut service = Service::new(&binary, data, &secrets)?;
+    service.start()?;
+    service.ready().await?;
+    let address = service.address;
+    let watchers = watchers();
+    let tasks: Vec<_> = watchers.iter().map(|watcher| tokio::spawn(watcher.clone().watch(address))).collect();
+
+    let postman = Postman::new(
+        address,
+        Seal::new(&secrets, &address.to_string(), "")?,
+        postman::Options {
+            connections: args.connections,
+            pace: Pace::PerSecond(args.rate),
+            retry: Retry::After(Duration::from_millis(200)),
+            patience: Duration::from_secs(10),
+        },
+    );
+    let shared = Shared::default();
+    let mut forge = Forge::new(forge::Options {
+        seed: args.seed,
+        start: Timestamp::now().minus(Duration::from_secs(3_600)),
+        pushes_per_second: 1.0,
+        ..forge::Options::default()
+    });
+    let mut accounts = Accounts::new();
+    let stop = CancellationToken::new();
+    let deliver = async {
+        let way = Way {
+            duplicates: 0.2,
+            reorder: Duration::from_secs(2),
+            seed: args.seed,
+        };
+        // The forge goes on until there were enough deliveries and enough kills; then what is at work there comes to its end.
+        let events = std::iter::from_fn(|| {
+            if shared.taken.load(Ordering::Relaxed) >= args.deliveries && shared.kills_are_done.load(Ordering::Relaxed) {
+                forge.close();
+            }
+            forge.next()
+        });
+        let letters = Letters::new(events, way).inspect(|_| {
+            shared.taken.fetch_add(1, Ordering::Relaxed);
+        });
+        postman.deliver(letters, &stop, |receipt| shared.note(receipt, &mut accounts)).await
+    };
+    let begin = Instant::now();
+    let (report, kills) = tokio::join!(deliver, kill_again_and_again(args, &shared, &mut service, &stop));
+    kills?;
+    println!(
+        "delivered in {:.1} s, now waiting for the last of it to be applied",
+        begin.elapsed().as_secs_f64()
+    );
+
+    let mut ledger = drained(data, &accounts).await?;
+    let findings = examine(&mut ledger, &accounts, &forge, &report).await?;
+    let wrong_watchers = watchers_that_are_wrong(&watchers, &mut ledger).await?;
+    for task in tasks {
+        task.abort();
+    }
+    ledger.close().await?;
+    let connects: u64 = watchers.iter().map(|watcher| watcher.seen.lock().expect("nobody panics").connects).sum();
+    let fallen: u64 = watchers.iter().map(|watcher| watcher.seen.lock().expect("nobody panics").fallen).sum();
+    println!("{report}");
+    println!(
+        "kills {}, longest outage {:.2} s (from the kill to the next acknowledgement)",
+        args.kills,
+        shared.longest_outage.lock().expect("nobody panics").as_secs_f64()
+    );
+    println!("{findings}");
+    println!(
+        "watchers {}, connected {connects} times, sequences that fell {fallen}, wrong in the end {}",
+        watchers.len(),
+        wrong_watchers.len()
+    );
+    for wrong in &wrong_watchers {
+        println!("  {wrong}");
+    }
+    Ok(findings.are_good() && wrong_watchers.is_empty() && fallen == 0)
+}
+
+/// `target/release/examples/crash` lies beside `target/release/pipecast`.
+fn own_binary() -> anyhow::Result<PathBuf> {
+    let this = std::env::current_exe()?;
+    let binary = this.parent().and_then(Path::parent).context("this binary lies nowhere")?.join("pipecast");
+    if !binary.exists() {
+        bail!(
+            "{} is not there; build it with `cargo build --release` or name it with --binary",
+            binary.display()
+        );
+    }
+    Ok(binary)
+}
+
+/// Two of the whole, four of pipelines, four of executions: of some that come at once and some that are not there yet.
+fn watchers() -> Vec<Watcher> {
+    let paths = ["/ws/monitor", "/ws/monitor"].map(str::to_owned).into_iter();
+    let pipelines = [1, 3, 8, 15].map(|id| format!("/ws/pipeline/{id}"));
+    let executions = [2, 40, 150, 400].map(|id| format!("/ws/execution/{id}"));
+    paths.chain(pipelines).chain(executions).map(Watcher::new).collect()
+}
+
+impl Shared {
+    fn note(&self, receipt: &Receipt, accounts: &mut Accounts) {
+        let event = &receipt.letter.event;
+        let account = accounts.entry((event.host, event.id.clone())).or_default();
+        account.sent += 1;
+        if !matches!(receipt.fate, Fate::Acknowledged(_)) {
+            return;
+        }
+        account.acknowledged += 1;
+        self.acknowledged.fetch_add(1, Ordering::Relaxed);
+        if let Some(kill) = self.last_kill.lock().expect("nobody panics").take() {
+            let mut longest = self.longest_outage.lock().expect("nobody panics");
+            *longest = longest.max(kill.elapsed());
+        }
+    }
+}
+
+/// Kills at random: mostly after some more acknowledgements, at times while the service is still coming up.
+async fn kill_again_and_again(args: &Args, shared: &Shared, service: &mut Service, stop: &CancellationToken) -> anyhow::Result<()> {
+    let mut chance = Chance::new(args.seed).apart(9);
+    let share = args.deliveries as f64 * 1.2 / args.kills.max(1) as f64;
+    for number in 1..=args.kills {
+        if chance.happens(0.2) {
+            sleep(Duration::from_secs_f64(chance.between(0.0, 0.4))).await;
+        } else {
+            let wanted = shared.acknowledged.load(Ordering::Relaxed) + (share * chance.between(0.2, 1.8)) as u64;
+            let patience = Instant::now() + Duration::from_secs(20);
+            while shared.acknowledged.load(Ordering::Relaxed) < wanted && Instant::now() < patience {
+                if service.has_ended()? {
+                    stop.cancel();
+                    bail!("the service ended by itself before kill {number}");
+                }
+                sleep(Duration::from_millis(1)).await;
+            }
+        }
+        *shared.last_kill.lock().expect("nobody panics") = Some(Instant::now());
+        service.kill()?;
+        service.start()?;
+        if number % 10 == 0 {
+            println!("{number} kills, {} acknowledged", shared.acknowledged.load(Ordering::Relaxed));
+        }
+    }
+    let ready = service.ready().await;
+    shared.kills_are_done.store(true, Ordering::Relaxed);
+    println!(
+        "kills over, {} acknowledged; what is at work at the hosts comes to its end",
+        shared.acknowledged.load(Ordering::Relaxed)
+    );
+    ready.inspect_err(|_| stop.cancel())
+}
+
+/// Waits until everything that was acknowledged is applied and announced, or nothing has moved for ten seconds.
+async fn drained(data: &Path, accounts: &Accounts) -> anyhow::Result<Ledger> {
+    let mut ledger = Ledger::open(data).await?;
+    let expected = accounts.values().filter(|account| account.acknowledged > 0).count();
+    let mut last = (-1, -1);
+    let mut since = Instant::now();
+    loop {
+        let now = (ledger.count().await?, ledger.dirty().await?);
+        let known = ledger.deliveries().await?;
+        let missing = expected
+            - accounts
+                .iter()
+                .filter(|(key, account)| account.acknowledged > 0 && known.contains_key(*key))
+                .count();
+        if missing == 0 && now.1 == 0 {
+            return Ok(ledger);
+        }
+        if now != last {
+            (last, since) = (now, Instant::now());
+        }
+        if since.elapsed() > Duration::from_secs(10) {
+            println!("still missing after 10 s without a change: {missing} deliveries, {} announcements", now.1);
+            return Ok(ledger);
+        }
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The account of everything.
+struct Findings {
+    attempted: usize,
+    acknowledged: usize,
+    applied: usize,
+    duplicates_by_body: usize,
+    lost: usize,
+    applied_twice: i64,
+    holes: i64,
+    recovered: i64,
+    unexpected: usize,
+    executions: usize,
+    wrong: Vec<String>,
+}
+
+impl Findings {
+    fn are_good(&self) -> bool {
+        self.lost == 0 && self.applied_twice == 0 && self.holes == 0 && self.unexpected == 0 && self.wrong.is_empty()
+    }
+}
+
+impl std::fmt::Display for Findings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "attempted {}, acknowledged {}, applied {} (and {} whose body had been seen), lost {}, applied twice {}, recovered {} (never answered, yet kept), unexpected {}\n\
+             executions {}, wrong in the end {}, topics with a hole in their sequence {}",
+            self.attempted,
+            self.acknowledged,
+            self.applied,
+            self.duplicates_by_body,
+            self.lost,
+            self.applied_twice,
+            self.recovered,
+            self.unexpected,
+            self.executions,
+            self.wrong.len(),
+            self.holes,
+        )?;
+        self.wrong.iter().take(10).try_for_each(|wrong| write!(f, "\n  {wrong}"))
+    }
+}
+
+async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, report: &Report) -> anyhow::Result<Findings> {
+    let known = ledger.deliveries().await?;
+    let executions = ledger.executions().await?;
+    let outcome = |word: &str| known.values().filter(|row| row.outcome == word).count();
+    let lost = accounts
+        .iter()
+        .filter(|(key, account)| account.acknowledged > 0 && !known.contains_key(*key))
+        .count();
+    // Each arrival beyond the acknowledged ones is a request that died without an answer after it had become durable.
+    let recovered = known
+        .iter()
+        .filter_map(|(key, row)| Some((1 + row.repeats - accounts.get(key)?.acknowledged).max(0)))
+        .sum();
+    let unsent = known.keys().filter(|key| !accounts.contains_key(*key)).count();
+    let refused: u64 = report.refused.iter().filter(|(status, _)| **status != 503).map(|(_, count)| *count).sum();
+    let wrong = forge
+        .truth()
+        .iter()
+        .filter(|(key, status)| executions.get(*key).is_none_or(|word| word != status.word()))
+        .map(|(key, status)| {
+            format!(
+                "{key} is {} and shows as {}",
+                status.word(),
+                executions.get(key).map_or("nothing", String::as_str)
+            )
+        })
+        .collect();
+    Ok(Findings {
+        attempted: accounts.len(),
+        acknowledged: accounts.values().filter(|account| account.acknowledged > 0).count(),
+        applied: outcome("applied") + outcome("ping"),
+        duplicates_by_body: outcome("duplicate"),
+        lost,
+        applied_twice: ledger.applied_twice().await?,
+        holes: ledger.holes().await?,
+        recovered,
+        unexpected: unsent + usize::try_from(refused)? + outcome("unprocessable") + outcome("ignored") + outcome("refused"),
+        executions: forge.truth().len(),
+        wrong,
+    })
+}
+
+/// Gives each watcher up to ten seconds to know what the database knows, and tells of those that do not.
+async fn watchers_that_are_wrong(watchers: &[Watcher], ledger: &mut Ledger) -> anyhow::Result<Vec<String>> {
+    let states = ledger.states().await?;
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let wrong: Vec<String> = watchers.iter().flat_map(|watcher| differences(watcher, &states)).collect();
+        if wrong.is_empty() || Instant::now() > deadline {
+            return Ok(wrong);
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+fn differences(watcher: &Watcher, states: &HashMap<String, (i64, String)>) -> Vec<String> {
+    let seen = watcher.seen.lock().expect("nobody panics");
+    let expected: Vec<String> = match watcher.path.strip_prefix("/ws/").unwrap_or_default() {
+        "monitor" => states.keys().filter(|topic| topic.starts_with("pipeline:")).cloned().collect(),
+        one => vec![one.replace('/', ":")],
+    };
+    expected
+        .iter()
+        // What does not exist is shown as unknown, with sequence 0.
+        .filter(|topic| match states.get(*topic) {
+            None => seen.states.get(*topic).is_some_and(|(seq, _)| *seq != 0),
+            there => seen.states.get(*topic) != there,
+        })
+        .map(|topic| {
+            format!(
+                "{} shows {topic} as {:?}, the database as {:?}",
+                watcher.path,
+                seen.states.get(topic),
+                states.get(topic)
+            )
+        })
+        .collect()
+}

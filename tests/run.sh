@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# `make test`: everything that must pass before a change lands. Installs or starts what it needs where it can, and says in one
+# line what is missing where it cannot. Nothing is skipped in silence.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+begun=$SECONDS
+step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - begun)); }
+missing() { echo "make test: $*" >&2; exit 1; }
+
+step "what is needed"
+command -v cargo >/dev/null || missing "needs Rust 1.95 (rustup)"
+command -v node >/dev/null && command -v npm >/dev/null || missing "needs Node 20 with npm"
+. tests/need.sh
+need_chromium || missing "needs Chromium; install the package chromium, or set CHROMIUM to its path"
+need_postgres || missing "needs a PostgreSQL server; start one, or set PIPECAST_TEST_POSTGRES to a URL whose user may create databases"
+
+step "format"
+cargo fmt --check
+
+step "page: types, format, build, budget"
+(cd web && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; } && npm run --silent build && npm run --silent check)
+
+step "lints"
+cargo clippy --workspace --all-targets -- -D warnings
+
+step "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+step "the page in a browser"
+cargo build --bin pipecast
+(cd web && PIPECAST_BIN="$PWD/../target/debug/pipecast" npm test)
+
+step "tests"
+cargo test --workspace
+
+step "done"

@@ -1,0 +1,27 @@
+// Puts Redoc's standalone bundle with its licences into the build, for the service's /redoc. Nothing of it reaches the page itself.
+import { cp, mkdir } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+import type { Plugin } from 'vite';
+
+export function redoc(): Plugin {
+  let folder = '';
+  return {
+    name: 'pipecast:redoc',
+    apply: 'build',
+    configResolved(config) {
+      folder = join(config.build.outDir, 'redoc');
+    },
+    closeBundle: {
+      sequential: true,
+      async handler() {
+        const home = dirname(createRequire(import.meta.url).resolve('redoc/package.json'));
+        await mkdir(folder, { recursive: true });
+        await cp(join(home, 'bundles/redoc.standalone.js'), join(folder, 'redoc.standalone.js'));
+        await cp(join(home, 'bundles/redoc.standalone.js.LICENSE.txt'), join(folder, 'redoc.standalone.js.LICENSE.txt'));
+        await cp(join(home, 'LICENSE'), join(folder, 'LICENSE.txt'));
+      },
+    },
+  };
+}

@@ -1,0 +1,191 @@
+// One socket to one topic that comes back by itself, and what a reader should know of it. Knows nothing of what the frames mean.
+import { untrack } from 'svelte';
+
+import { clock, setServerTime } from '../clock.svelte';
+import type { Frame } from '../wire';
+import { afterClose } from './retry';
+
+export type Phase =
+  /** Nothing has been heard yet. */
+  | { is: 'connecting' }
+  | { is: 'live' }
+  /** Lost; the next try is at `at` (on this machine's clock), or is under way where that has passed. */
+  | { is: 'reconnecting'; at: number }
+  /** The socket is open or being renewed, but nothing has been heard for longer than the server promises. */
+  | { is: 'stale'; since: number }
+  /** The browser says that there is no network. */
+  | { is: 'offline' }
+  /** The server said that coming back is pointless. */
+  | { is: 'stopped'; code: number; reason: string };
+
+export interface Watcher {
+  /** The address of the socket, without `since`. */
+  path: string;
+  /** The cursor to resume after, or null for a snapshot. */
+  since?: () => string | null;
+  /** A new socket has been opened. */
+  opened?: () => void;
+  frame: (frame: Frame) => void;
+}
+
+const SUBPROTOCOL = 'pipecast.v1';
+/** Until `hello` says otherwise, in milliseconds. */
+const PING = 25_000;
+/** How much later than promised a ping may come. */
+const GRACE = 10_000;
+/** How long a handshake may take. */
+const HANDSHAKE = 10_000;
+
+export class Connection {
+  phase = $state.raw<Phase>({ is: 'connecting' });
+  /** When the last frame came, on this machine's clock; 0 for never. */
+  heard = $state(0);
+
+  #watcher: Watcher;
+  #socket: WebSocket | null = null;
+  #tries = 0;
+  #silence = PING + GRACE;
+  #asked: number | null = null;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #watchdog: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(watcher: Watcher) {
+    this.#watcher = watcher;
+    addEventListener('online', this.#online);
+    addEventListener('offline', this.#offline);
+    document.addEventListener('visibilitychange', this.#visible);
+    this.#open();
+  }
+
+  /** Ends it for good. */
+  close(): void {
+    removeEventListener('online', this.#online);
+    removeEventListener('offline', this.#offline);
+    document.removeEventListener('visibilitychange', this.#visible);
+    this.#drop(1000);
+  }
+
+  /** Tries at once, whatever the back-off says. */
+  retry = (): void => {
+    this.#tries = 0;
+    this.#open();
+  };
+
+  #online = (): void => this.retry();
+
+  #offline = (): void => {
+    this.#drop();
+    this.phase = { is: 'offline' };
+  };
+
+  /** A sleeping tab's timers are late; once it is looked at again, nobody wants to wait. */
+  #visible = (): void => {
+    if (document.hidden || this.phase.is === 'stopped' || this.phase.is === 'offline') return;
+    if (this.phase.is === 'reconnecting') this.retry();
+    else if (this.phase.is === 'live' && Date.now() - this.heard > this.#silence) this.#silent();
+  };
+
+  #open(): void {
+    this.#drop();
+    if (navigator.onLine === false) {
+      this.phase = { is: 'offline' };
+      return;
+    }
+    if (this.phase.is === 'offline' || this.phase.is === 'stopped') this.phase = { is: 'reconnecting', at: 0 };
+    const url = new URL(this.#watcher.path, location.href);
+    url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:';
+    const since = this.#watcher.since?.();
+    if (since) url.searchParams.set('since', since);
+
+    const socket = new WebSocket(url, SUBPROTOCOL);
+    this.#socket = socket;
+    this.#asked = null;
+    this.#watchdog = setTimeout(() => this.#closed(1006, ''), HANDSHAKE);
+    socket.onopen = () => {
+      this.#watcher.opened?.();
+      this.#expect();
+    };
+    socket.onmessage = (event: MessageEvent<unknown>) => this.#frame(event.data);
+    socket.onclose = (event) => this.#closed(event.code, event.reason);
+  }
+
+  #frame(data: unknown): void {
+    this.heard = Date.now();
+    this.#tries = 0;
+    this.#expect();
+    if (this.phase.is !== 'live') this.phase = { is: 'live' };
+    const frame = parse(data);
+    if (!frame) return;
+    if ((frame.type === 'hello' || frame.type === 'ping') && frame.server_time) setServerTime(frame.server_time);
+    if (frame.type === 'hello' && frame.ping_ms > 0) this.#silence = frame.ping_ms + GRACE;
+    if (frame.type === 'ping') this.#socket?.send('{"cmd":"pong"}');
+    if (frame.type === 'reconnect') this.#asked = frame.after_ms;
+    this.#watcher.frame(frame);
+  }
+
+  /** From now on a frame must come within the promised time. */
+  #expect(): void {
+    clearTimeout(this.#watchdog);
+    this.#watchdog = setTimeout(() => this.#silent(), this.#silence);
+  }
+
+  /** Silent for too long: the link is dead or the server hangs. What is shown may be old, so say so and renew the socket. */
+  #silent(): void {
+    this.phase = { is: 'stale', since: this.heard || Date.now() };
+    this.#open();
+  }
+
+  #closed(code: number, reason: string): void {
+    const asked = this.#asked;
+    this.#drop();
+    const ordered = asked !== null && !reason.includes('retry_ms=') ? `${reason};retry_ms=${asked}` : reason;
+    const next = afterClose(code, ordered, this.#tries, Math.random());
+    if (next.stop) {
+      this.phase = { is: 'stopped', code, reason };
+      return;
+    }
+    this.#tries += 1;
+    const at = Date.now() + next.wait;
+    // A server that accepts nothing more is still silent, not merely gone.
+    if (this.phase.is !== 'stale') this.phase = { is: 'reconnecting', at };
+    this.#retry = setTimeout(() => this.#open(), next.wait);
+  }
+
+  #drop(code?: number): void {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#watchdog);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onopen = socket.onmessage = socket.onclose = null;
+    socket.close(code);
+  }
+}
+
+function parse(data: unknown): Frame | null {
+  if (typeof data !== 'string') return null;
+  try {
+    const value: unknown = JSON.parse(data);
+    return value && typeof value === 'object' && 'type' in value ? (value as Frame) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The connection of the page that is shown, for the mark in the header. */
+class Shown {
+  connection = $state.raw<Connection | null>(null);
+}
+export const shown = new Shown();
+
+/** Watches a topic and shows in the header how that goes. The effect that calls it does not run again when the connection changes. */
+export function watch(watcher: Watcher): Connection {
+  const connection = untrack(() => new Connection(watcher));
+  shown.connection = connection;
+  return connection;
+}
+
+/** Whole seconds until an instant on this machine's clock, never negative; ticks. */
+export function secondsUntil(at: number): number {
+  return Math.max(0, Math.ceil((at - clock.local) / 1_000));
+}

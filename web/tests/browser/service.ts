@@ -1,0 +1,122 @@
+// The real service under test: started with data and a port of its own, stopped, killed and started again. Knows nothing of browsers.
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHmac, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** The binary; without it the browser tests are left out. */
+export const BINARY = process.env.PIPECAST_BIN;
+
+const GITHUB_SECRET = 'a secret of GitHub';
+const GITLAB_SECRET = 'a token of GitLab';
+/** How long it may take to start, in milliseconds. */
+const PATIENCE = 30_000;
+
+export class Service {
+  url = '';
+  readonly #data = mkdtempSync(join(tmpdir(), 'pipecast-web-'));
+  readonly #settings: Record<string, string>;
+  #process: ChildProcess | null = null;
+
+  private constructor(settings: Record<string, string>) {
+    this.#settings = settings;
+  }
+
+  static async start(settings: Record<string, string> = {}): Promise<Service> {
+    const service = new Service(settings);
+    await service.again();
+    return service;
+  }
+
+  /** Starts it once more, on the port that it had and on its data. */
+  async again(): Promise<void> {
+    const child = spawn(BINARY!, ['serve'], {
+      cwd: this.#data,
+      env: {
+        PATH: process.env.PATH,
+        PIPECAST_SERVER__LISTEN: this.url ? new URL(this.url).host : '127.0.0.1:0',
+        PIPECAST_DATA_DIR: join(this.#data, 'data'),
+        PIPECAST_WEBHOOKS__GITHUB__SECRET: GITHUB_SECRET,
+        PIPECAST_WEBHOOKS__GITLAB__SECRET: GITLAB_SECRET,
+        PIPECAST_LOG__FORMAT: 'json',
+        ...this.#settings,
+      },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process = child;
+    this.url = await new Promise<string>((found, failed) => {
+      let log = '';
+      const late = setTimeout(() => failed(new Error(`the service did not start:\n${log}`)), PATIENCE);
+      const read = (chunk: Buffer): void => {
+        log = (log + chunk.toString()).slice(-20_000);
+        const url = /serves (http:\/\/[\d.:]+)/.exec(log)?.[1];
+        if (!url) return;
+        clearTimeout(late);
+        found(url);
+      };
+      child.stdout.on('data', read);
+      child.stderr.on('data', read);
+      child.once('exit', (code) => failed(new Error(`the service ended with ${code}:\n${log}`)));
+    });
+  }
+
+  /** As a crash would end it. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** Stops the clock of the process: its sockets stay open and say nothing. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Ends it and takes its data away. */
+  async remove(): Promise<void> {
+    this.thaw();
+    await this.#end('SIGKILL');
+    rmSync(this.#data, { recursive: true, force: true });
+  }
+
+  async #end(signal: NodeJS.Signals): Promise<void> {
+    const child = this.#process;
+    this.#process = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((done) => child.once('exit', done));
+    child.kill(signal);
+    await gone;
+  }
+
+  /** Delivers an event as GitHub would. */
+  async github(event: string, body: unknown): Promise<void> {
+    const text = JSON.stringify(body);
+    await this.#deliver('github', text, {
+      'X-GitHub-Event': event,
+      'X-GitHub-Delivery': randomUUID(),
+      'X-Hub-Signature-256': `sha256=${createHmac('sha256', GITHUB_SECRET).update(text).digest('hex')}`,
+    });
+  }
+
+  /** Delivers an event as GitLab would. */
+  async gitlab(event: string, body: unknown): Promise<void> {
+    await this.#deliver('gitlab', JSON.stringify(body), {
+      'X-Gitlab-Event': event,
+      'X-Gitlab-Event-UUID': randomUUID(),
+      'X-Gitlab-Webhook-UUID': randomUUID(),
+      'X-Gitlab-Token': GITLAB_SECRET,
+    });
+  }
+
+  async #deliver(host: string, body: string, headers: Record<string, string>): Promise<void> {
+    const answer = await fetch(`${this.url}/webhooks/${host}`, {
+      method: 'POST',
+      body,
+      headers: { 'Content-Type': 'application/json', ...headers },
+    });
+    if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
+  }
+}
