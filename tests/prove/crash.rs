@@ -246,7 +246,10 @@ async fn kill_again_and_again(args: &Args, shared: &Shared, service: &mut Servic
     }
     let ready = service.ready().await;
     shared.kills_are_done.store(true, Ordering::Relaxed);
-    println!("kills over, {} acknowledged; what is at work at the hosts comes to its end", shared.acknowledged.load(Ordering::Relaxed));
+    println!(
+        "kills over, {} acknowledged; what is at work at the hosts comes to its end",
+        shared.acknowledged.load(Ordering::Relaxed)
+    );
     ready.inspect_err(|_| stop.cancel())
 }
 
