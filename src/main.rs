@@ -9,7 +9,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
 use pipecast::roles::{self, Role};
-use pipecast::{openapi, telemetry};
+use pipecast::{openapi, simulate, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
@@ -38,6 +38,7 @@ enum Command {
     Config,
     /// Prints the OpenAPI document
     Openapi,
+    Simulate(simulate::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
         Command::Config => print(DEFAULTS),
         Command::Openapi => print(&openapi::text()),
+        Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
 }
 

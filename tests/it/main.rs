@@ -1,15 +1,20 @@
 //! Tests of the whole, in one binary: each starts the real service on a port of its own and talks to it as its clients do.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, unreachable_pub, clippy::print_stdout, reason = "tests")]
 
 mod access;
 mod api;
 mod app;
+mod command;
 mod config;
+mod forge;
 mod health;
 mod http;
 mod live;
 mod openapi;
+mod process;
+mod reconnect;
 mod shape;
 mod signatures;
 mod socket;
+mod trust;
 mod webhooks;

@@ -75,11 +75,6 @@ impl Socket {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("a frame in time")
     }
 
-    /// The next frame if one comes within `wait`.
-    pub async fn next_within(&mut self, wait: Duration) -> Option<Frame> {
-        tokio::time::timeout(wait, self.read()).await.ok()
-    }
-
     /// The next text frame; pings before it are passed over.
     pub async fn json(&mut self) -> Value {
         loop {
@@ -107,17 +102,6 @@ impl Socket {
             match self.next().await {
                 Frame::Close(code, reason) => return (code, reason),
                 Frame::Gone => panic!("gone without a close frame"),
-                _ => {}
-            }
-        }
-    }
-
-    /// The close frame after whatever comes before it; `None` where the connection ended without one.
-    pub async fn close_frame_or_gone(&mut self) -> Option<(u16, String)> {
-        loop {
-            match self.next().await {
-                Frame::Close(code, reason) => return Some((code, reason)),
-                Frame::Gone => return None,
                 _ => {}
             }
         }

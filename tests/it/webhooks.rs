@@ -1,22 +1,14 @@
-//! Deliveries as hosts send them, and as nobody should: every limit and every refusal of the receivers.
+//! Deliveries as hosts send them, and every limit of the receivers.
 
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use pipecast::config::Secret;
-use pipecast_model::Timestamp;
-use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::app::{GITHUB_SECRET, GITLAB_SECRET, TestApp, github, gitlab, sign_github};
+use crate::app::{TestApp, github, gitlab};
 use crate::http::{Answer, Request};
 use crate::live::run;
 use crate::signatures::payloads;
-
-const SIGNING_TOKEN: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 #[tokio::test]
 async fn a_signed_delivery_is_received_and_becomes_state() {
@@ -93,153 +85,6 @@ async fn a_repeated_delivery_is_received_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_the_signature_the_answer_is_the_same() {
-    let app = TestApp::start_with(|config| {
-        config.webhooks.github.sources.insert("acme".into(), Secret::new("of acme"));
-    })
-    .await;
-    let body = r#"{"zen": "Design for failure."}"#;
-    let unsigned = || github("ping", body).without("x-hub-signature-256");
-    let wrong = [
-        ("missing", unsigned()),
-        ("empty", unsigned().header("X-Hub-Signature-256", "")),
-        (
-            "no prefix",
-            unsigned().header("X-Hub-Signature-256", &sign_github(GITHUB_SECRET, body.as_bytes())[7..]),
-        ),
-        ("no hex", unsigned().header("X-Hub-Signature-256", "sha256=yo")),
-        (
-            "too short",
-            unsigned().header("X-Hub-Signature-256", &sign_github(GITHUB_SECRET, body.as_bytes())[..69]),
-        ),
-        (
-            "another secret",
-            unsigned().header("X-Hub-Signature-256", sign_github("another", body.as_bytes())),
-        ),
-        ("another body", unsigned().header("X-Hub-Signature-256", sign_github(GITHUB_SECRET, b"another"))),
-        (
-            "twice",
-            github("ping", body).header("X-Hub-Signature-256", sign_github(GITHUB_SECRET, body.as_bytes())),
-        ),
-        (
-            "sha1 alone",
-            unsigned().header("X-Hub-Signature", "sha1=355e155fc3d10c4e5f2c6086a01281d2e947d932"),
-        ),
-        ("of another source", post_to("/webhooks/github/acme", body, GITHUB_SECRET)),
-        ("unknown source", post_to("/webhooks/github/nobody", body, GITHUB_SECRET)),
-        ("no secret", gitlab_at("/webhooks/gitlab/nobody", body)),
-    ];
-
-    let mut bodies = Vec::new();
-    for (what, request) in wrong {
-        let answer = app.send(request).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (401, "signature_refused"), "{what}");
-        let mut body = answer.json();
-        body["request_id"] = json!(null);
-        bodies.push(body);
-    }
-    bodies.dedup();
-    assert_eq!(bodies.len(), 1, "they differ: {bodies:?}");
-
-    assert_eq!(app.send(post_to("/webhooks/github/acme", body, "of acme")).await.status, 202);
-    assert_eq!(app.send(post_to("/webhooks/github/default", body, GITHUB_SECRET)).await.status, 202);
-}
-
-fn post_to(path: &str, body: &str, secret: &str) -> Request {
-    Request::post(path, body)
-        .header("X-GitHub-Event", "ping")
-        .header("X-Hub-Signature-256", sign_github(secret, body.as_bytes()))
-}
-
-fn gitlab_at(path: &str, body: &str) -> Request {
-    Request::post(path, body)
-        .header("X-Gitlab-Event", "Push Hook")
-        .header("X-Gitlab-Token", GITLAB_SECRET)
-}
-
-#[tokio::test]
-async fn without_a_secret_nothing_is_believed() {
-    let app = TestApp::start_with(|config| {
-        config.webhooks.github.secret = Secret::default();
-        config.webhooks.gitlab.secret = Secret::default();
-    })
-    .await;
-
-    let empty_key = Request::post("/webhooks/github", "{}").header("X-Hub-Signature-256", sign_github("", b"{}"));
-    let empty_token = Request::post("/webhooks/gitlab", "{}").header("X-Gitlab-Token", "");
-
-    assert_eq!(app.send(empty_key).await.status, 401);
-    assert_eq!(app.send(empty_token).await.status, 401);
-    assert_eq!(app.send(Request::post("/webhooks/gitlab", "{}")).await.status, 401);
-}
-
-#[tokio::test]
-async fn gitea_and_its_kin_are_told_apart_from_github() {
-    let app = TestApp::start().await;
-
-    for name in ["X-Gitea-Event", "X-Forgejo-Event", "X-Gogs-Event"] {
-        let answer = app.send(github("push", "{}").header(name, "push")).await;
-        assert_eq!((answer.status, answer.problem().as_str()), (401, "wrong_host"), "{name}");
-    }
-}
-
-#[tokio::test]
-async fn gitlab_is_believed_by_its_token() {
-    let app = TestApp::start().await;
-
-    assert_eq!(app.send(gitlab("Push Hook", "{}")).await.status, 202);
-    for token in ["", "a token of GitLa", "a token of GitLab ", "A TOKEN OF GITLAB"] {
-        let answer = app
-            .send(gitlab("Push Hook", "{}").without("x-gitlab-token").header("X-Gitlab-Token", token))
-            .await;
-        // HTTP takes blanks at the ends of a header's value away.
-        assert_eq!(answer.status, if token.trim() == GITLAB_SECRET { 202 } else { 401 }, "{token:?}");
-    }
-}
-
-#[tokio::test]
-async fn once_there_is_a_signing_token_the_plain_one_is_not_enough() {
-    let app = TestApp::start_with(|config| {
-        config.webhooks.gitlab.signing_token = Secret::new(SIGNING_TOKEN);
-        config.webhooks.gitlab.sources.insert("signed".into(), Secret::new(SIGNING_TOKEN));
-        config.webhooks.gitlab.sources.insert("plain".into(), Secret::new("plain"));
-    })
-    .await;
-    let now = Timestamp::now().0 / 1_000_000;
-
-    assert_eq!(app.send(gitlab("Push Hook", "{}")).await.status, 401);
-    assert_eq!(app.send(signed("/webhooks/gitlab", "{}", now)).await.status, 202);
-    assert_eq!(
-        app.send(signed("/webhooks/gitlab", "{}", now).header("X-Gitlab-Token", GITLAB_SECRET))
-            .await
-            .status,
-        202
-    );
-    assert_eq!(app.send(signed("/webhooks/gitlab/signed", "{}", now)).await.status, 202);
-    assert_eq!(app.send(signed("/webhooks/gitlab", "{}", now - 400)).await.status, 401);
-    assert_eq!(
-        app.send(signed("/webhooks/gitlab", "{}", now).header("webhook-signature", "v1,")).await.status,
-        401
-    );
-    assert_eq!(
-        app.send(Request::post("/webhooks/gitlab/plain", "{}").header("X-Gitlab-Token", "plain"))
-            .await
-            .status,
-        202
-    );
-}
-
-fn signed(path: &str, body: &str, seconds: i64) -> Request {
-    let key = STANDARD.decode(SIGNING_TOKEN.trim_start_matches("whsec_")).unwrap();
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), format!("id-1.{seconds}.{body}").as_bytes());
-    Request::post(path, body)
-        .header("X-Gitlab-Event", "Push Hook")
-        .header("webhook-id", "id-1")
-        .header("webhook-timestamp", seconds)
-        .header("webhook-signature", format!("v1,{}", STANDARD.encode(tag)))
-}
-
-#[tokio::test]
 async fn a_body_that_is_too_large_is_refused_unread_or_as_soon_as_it_is() {
     let app = TestApp::start_with(|config| config.webhooks.max_body = 1000).await;
     let exactly = format!("{:1000}", "{}");
@@ -293,6 +138,10 @@ async fn all_bodies_together_have_a_limit_and_it_is_given_back() {
     let body = vec![b' '; 50_000];
     first.write_all(github("ping", body.clone()).head(app.address).as_bytes()).await.unwrap();
     first.write_all(&body[..40_000]).await.unwrap();
+    // Its bytes have been taken before those of the second, or it would be the one that is refused.
+    for _ in 0..32 {
+        app.get("/health/live").await;
+    }
 
     let second = || async { app.send(github("ping", vec![b' '; 30_000])).await };
     app.until("the budget is spent", || async { second().await.status == 503 }).await;
@@ -362,14 +211,14 @@ async fn every_real_payload_is_received_and_none_ends_in_a_fault() {
     let mut sent = 0;
     for (host, event, body) in files(&folder) {
         let request = match host.as_str() {
-            "gitlab" => gitlab(&event, body),
+            "gitlab" => gitlab(&hook(&event), body),
             _ => github(&event, body),
         };
         let answer = app.send(request).await;
         assert_eq!(answer.status, 202, "{host} {event}");
         sent += 1;
     }
-    assert!(sent > 250, "{sent}");
+    assert!(sent > 200, "{sent}");
 
     app.until_done().await;
     println!("{sent} payloads received");
@@ -401,4 +250,13 @@ fn files(folder: &std::path::Path) -> Vec<(String, String, Vec<u8>)> {
         }
     }
     found
+}
+
+/// GitLab's header for a folder of the payloads: `Tag Push Hook` for `tag_push`.
+fn hook(folder: &str) -> String {
+    if folder.starts_with("system_") {
+        return "System Hook".to_owned();
+    }
+    let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
+    folder.split('_').map(capital).chain(["Hook".to_owned()]).collect::<Vec<_>>().join(" ")
 }

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests fail loudly, and say what they left out")]
 
+mod database;
 mod deliveries;
 mod lives;
 mod mutations;

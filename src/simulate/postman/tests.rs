@@ -1,3 +1,4 @@
+//! How the postman delivers: everything once, in spite of a service that refuses now and then.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! A database of its own for each story, on either engine, and short ways to say what a delivery tells.
+//! A database of its own for each story (on PostgreSQL a schema), on either engine, and short ways to say what a delivery tells.
 //! Knows nothing of what the stories prove.
 
 use std::time::Duration;
@@ -42,13 +42,10 @@ impl Ground {
             Engine::Sqlite => format!("sqlite:{}", directory.path().join("pipecast.db").display()),
             Engine::Postgres => {
                 let name = format!("pipecast_story_{}", uuid::Uuid::new_v4().simple());
-                let mut server = server().await;
-                sqlx::query(AssertSqlSafe(format!("CREATE DATABASE {name}")))
-                    .execute(&mut server)
-                    .await
-                    .unwrap();
-                let (place, _) = server_url().rsplit_once('/').map(|(place, rest)| (place.to_owned(), rest.to_owned())).unwrap();
-                format!("{place}/{name}")
+                // A schema serves as well as a database, and takes no checkpoint to make and to drop.
+                let create = AssertSqlSafe(format!("CREATE SCHEMA {name}"));
+                sqlx::query(create).execute(&mut server().await).await.unwrap();
+                format!("{}?options[search_path]={name}", server_url())
             }
         };
         let options = Options {
@@ -97,10 +94,10 @@ impl Ground {
 impl Drop for Ground {
     fn drop(&mut self) {
         if self.engine == Engine::Postgres {
-            let name = self.options.url.rsplit('/').next().unwrap().to_owned();
+            let name = self.options.url.rsplit('=').next().unwrap().to_owned();
             // Drop cannot wait, so a thread with a runtime of its own does.
             let drop = async move {
-                sqlx::query(AssertSqlSafe(format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")))
+                sqlx::query(AssertSqlSafe(format!("DROP SCHEMA IF EXISTS {name} CASCADE")))
                     .execute(&mut server().await)
                     .await
                     .unwrap();

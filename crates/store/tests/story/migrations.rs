@@ -22,7 +22,7 @@ async fn both_engines_have_the_same_tables_and_columns() {
             Engine::Postgres => {
                 "SELECT CAST(table_name || '.' || column_name || CASE is_nullable WHEN 'NO' THEN '' ELSE '?' END AS TEXT) COLLATE \"C\"
                 FROM information_schema.columns
-                WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'
+                WHERE table_schema = current_schema() AND table_name NOT LIKE '\\_sqlx%'
                 ORDER BY 1"
             }
         };
