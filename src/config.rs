@@ -25,7 +25,7 @@ pub use sources::{Error, Loaded};
 pub use store::Store;
 pub use value::Secret;
 pub use watch::Watch;
-pub use webhooks::Webhooks;
+pub use webhooks::{DEFAULT_SOURCE, Webhooks};
 
 /// The commented defaults, which are also the reference of all settings.
 pub const DEFAULTS: &str = include_str!("../config.default.toml");
@@ -80,6 +80,9 @@ impl Config {
         }
         if self.webhooks.in_flight_bodies < self.webhooks.max_body {
             return impossible("webhooks.in_flight_bodies is smaller than webhooks.max_body, so the largest body could never be received");
+        }
+        if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
+            return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
         }
         if self.live.inbound_frame_plain > self.live.inbound_frame {
             return impossible("live.inbound_frame_plain is larger than live.inbound_frame");

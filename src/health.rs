@@ -29,8 +29,11 @@ pub struct Health {
     queue: Arc<dyn Queue>,
     started: Instant,
     /// A tokio lock, held over the look on purpose: whoever asks meanwhile waits for the same answer.
-    last: Mutex<Option<(Instant, Arc<BTreeMap<&'static str, Dependency>>)>>,
+    last: Mutex<Option<(Instant, Arc<Seen>)>>,
 }
+
+/// The dependencies by name.
+type Seen = BTreeMap<&'static str, Dependency>;
 
 /// How a dependency is doing.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
@@ -74,7 +77,7 @@ impl Health {
         }
     }
 
-    async fn look(&self) -> Arc<BTreeMap<&'static str, Dependency>> {
+    async fn look(&self) -> Arc<Seen> {
         let mut last = self.last.lock().await;
         if let Some((at, seen)) = last.as_ref()
             && at.elapsed() < GOOD_FOR
@@ -120,7 +123,7 @@ impl Health {
             service: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
-            dependencies: Some(BTreeMap::clone(&dependencies)),
+            dependencies: Some(Seen::clone(&dependencies)),
         };
         (status == "ok", report)
     }

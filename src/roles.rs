@@ -127,7 +127,15 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         async move { admin.run(workers).await.map_err(anyhow::Error::from) }
     });
 
-    let recorder = web::Data::new(telemetry::start_metrics());
+    let recorder = telemetry::start_metrics();
+    tasks.start("metrics", {
+        let (recorder, workers) = (recorder.clone(), workers.clone());
+        async move {
+            workers.run_until_cancelled_owned(telemetry::keep_metrics(recorder)).await;
+            Ok(())
+        }
+    });
+    let recorder = web::Data::new(recorder);
     let receiver = web::Data::new(Receiver::new(webhooks));
     let document = web::Data::new(Document(openapi::text().into()));
     let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));

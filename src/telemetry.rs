@@ -2,6 +2,7 @@
 //! Knows nothing of what is logged or counted.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use anyhow::Context;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -11,6 +12,12 @@ use crate::config::{Format, Log};
 
 /// Bounds in seconds for whatever is timed: from a cache hit to a host that has given up.
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Bounds for whatever is counted by the batch.
+const SIZES: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0];
+
+/// How often what was recorded is summed up. Until then every single value is held.
+const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts logging.
 ///
@@ -36,8 +43,19 @@ pub fn start_metrics() -> PrometheusHandle {
             PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
                 .expect("there are buckets")
+                .set_buckets_for_metric(Matcher::Suffix("_batch".to_owned()), &SIZES)
+                .expect("there are buckets")
                 .install_recorder()
                 .expect("this is the only place that installs one")
         })
         .clone()
+}
+
+/// Sums up what was recorded, for ever; without it histograms would grow until somebody asks for them.
+pub async fn keep_metrics(recorder: PrometheusHandle) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        recorder.run_upkeep();
+    }
 }

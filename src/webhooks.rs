@@ -9,6 +9,7 @@ mod gitlab;
 mod headers;
 mod receive;
 
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, post, web};
 use pipecast_fabric::Queue;
 use pipecast_http::{Code, Problem};
@@ -16,9 +17,10 @@ use pipecast_model::{DeliveryId, Host};
 use serde::Serialize;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::config::DEFAULT_SOURCE;
 use crate::drain::Drain;
 
-pub use receive::{DEFAULT_SOURCE, Receiver};
+pub use receive::Receiver;
 
 /// The answer to a delivery that is safe.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -99,8 +101,10 @@ fn parse_host(word: &str) -> Result<Host, Problem> {
 }
 
 fn accepted(delivery_id: DeliveryId) -> HttpResponse {
-    HttpResponse::Accepted().json(Receipt {
-        status: "received",
-        delivery_id,
-    })
+    HttpResponse::Accepted()
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .json(Receipt {
+            status: "received",
+            delivery_id,
+        })
 }

@@ -27,6 +27,8 @@ export default defineConfig({
   },
   test: {
     include: ['tests/**/*.test.ts'],
+    // The browser tests each start a service and a browser; at once they would only wait for each other.
+    fileParallelism: false,
     testTimeout: 60_000,
     hookTimeout: 60_000,
   },

@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use super::{Secret, value};
 
+/// The source of a path that names none.
+pub const DEFAULT_SOURCE: &str = "default";
+
 /// Limits that hold for every host, and the secrets of each.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

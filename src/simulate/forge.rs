@@ -16,6 +16,9 @@ use crate::simulate::{github, gitlab};
 
 mod push;
 mod start;
+mod truth;
+
+use truth::Truth;
 
 /// What kind of simulation.
 #[derive(Clone, Debug)]
@@ -88,8 +91,7 @@ pub struct Forge {
     cue_count: u64,
     ready: VecDeque<Event>,
     counters: Counters,
-    truth: BTreeMap<ExecutionKey, Status>,
-    jobs: BTreeMap<(ExecutionKey, String), Status>,
+    truth: Truth,
 }
 
 /// Where a repository stands.
@@ -155,7 +157,8 @@ impl Forge {
     /// A forge at the beginning of its life.
     pub fn new(options: Options) -> Self {
         let chance = Chance::new(options.seed);
-        // Since the first day of 2026: ids look like real ones and grow by far more a second than runs are made.
+        // Since the first day of 2026: ids look like real ones and grow by far more a second than runs are made. Counts of runs
+        // grow once in 40 s since September: a little faster than one repository at the usual pace.
         let seconds = (options.start.0 / 1_000_000 - 1_767_225_600).max(0);
         let repositories = world::repositories(options.repositories.max(1));
         let mut forge = Forge {
@@ -175,8 +178,7 @@ impl Forge {
                 gitlab_job: 5_000_000 + seconds * 400,
                 other: 60_000_000_000 + seconds * 1_000,
             },
-            truth: BTreeMap::new(),
-            jobs: BTreeMap::new(),
+            truth: Truth::default(),
             chance,
             repositories,
             options,
@@ -190,14 +192,15 @@ impl Forge {
         self.open = false;
     }
 
-    /// What has last been told of every execution, in our words.
+    /// What has last been told of every execution, in our words. A deployment is an execution of its own, whose run is called
+    /// `deployment:` and its id; what third parties say is left out.
     pub fn truth(&self) -> &BTreeMap<ExecutionKey, Status> {
-        &self.truth
+        &self.truth.executions
     }
 
     /// What has last been told of every job, by execution and the job's id at its host.
     pub fn job_truth(&self) -> &BTreeMap<(ExecutionKey, String), Status> {
-        &self.jobs
+        &self.truth.jobs
     }
 
     fn set_the_scene(&mut self, seconds: i64) {
@@ -214,7 +217,7 @@ impl Forge {
             self.moods.push(Mood {
                 tip: self.chance.sha(),
                 change_count: 100 + seconds / 3_600,
-                run_counts: vec![seconds / 10; definitions],
+                run_counts: vec![(seconds - 20_995_200).max(0) / 40; definitions],
                 ..Mood::default()
             });
             if repository.host == Host::Github {
@@ -237,7 +240,7 @@ impl Forge {
     fn happen(&mut self, cue: Cue) {
         match cue {
             Cue::Greet(repository) => {
-                let body = github::bodies::ping(&self.repositories[repository], self.now);
+                let body = github::news::ping(&self.repositories[repository], self.now);
                 self.send(Host::Github, "ping", body, None);
             }
             Cue::Push(repository) if self.open => self.push(repository),
@@ -267,21 +270,7 @@ impl Forge {
         };
         let host = repository.host;
         if self.options.memory == Memory::All {
-            let said = match about {
-                About::Run => run.life.marks.at(now),
-                About::Job(job) => run.life.jobs[job].marks.at(now),
-                About::Deployment(_) => None,
-            };
-            match (about, said) {
-                (About::Run, Some(said)) => {
-                    self.truth.insert(key.clone(), said.status);
-                }
-                (About::Job(job), Some(said)) => {
-                    let job = run.life.jobs[job].id.to_string();
-                    self.jobs.insert((key.clone(), job), said.status);
-                }
-                _ => {}
-            }
+            self.truth.remember(run, about, &key, now);
         }
         self.send(host, name, body, Some(key));
         if over && let Some(run) = self.runs.remove(&number) {

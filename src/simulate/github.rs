@@ -1,7 +1,8 @@
 //! How runs live at the simulated GitHub: which word when, for the run, its jobs and their steps.
-//! Knows the host's words; the JSON around them is in `bodies`.
+//! Knows the host's words; the JSON around them is in `bodies` and `news`.
 
 pub mod bodies;
+pub mod news;
 
 use pipecast_model::{Status, Timestamp};
 

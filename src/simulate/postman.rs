@@ -16,6 +16,9 @@ use crate::simulate::line::{Answer, Line};
 use crate::simulate::report::Report;
 use crate::simulate::seal::Seal;
 
+/// Letters that wait to be sent again; with so many, no new ones are taken until some have been answered.
+const MOST_UNANSWERED: usize = 10_000;
+
 /// How letters are delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
@@ -134,7 +137,7 @@ struct Round<'a, I> {
     begin: Instant,
     letters: I,
     next: Option<(Instant, Letter)>,
-    // At most one entry for each letter that was not answered; the pause of a retry keeps it about as long as one outage.
+    // At most MOST_UNANSWERED and one for each line.
     again: VecDeque<(Instant, Letter)>,
     idle: Vec<Line>,
     busy: JoinSet<(Line, Receipt)>,
@@ -145,7 +148,7 @@ struct Round<'a, I> {
 impl<I: Iterator<Item = Letter>> Round<'_, I> {
     /// When the next letter goes, if there is one now.
     fn next_due(&mut self) -> Option<Instant> {
-        if self.next.is_none() {
+        if self.next.is_none() && self.again.len() < MOST_UNANSWERED {
             self.next = self.letters.next().map(|letter| {
                 let due = match self.postman.options.pace {
                     Pace::Lifelike => self.begin + letter.due,

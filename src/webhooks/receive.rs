@@ -17,10 +17,7 @@ use super::body::{Budget, Limits};
 use super::headers::{self, Named};
 use super::signature::{Distrust, body_sha256};
 use super::{github, gitlab};
-use crate::config::{self, Secret};
-
-/// The source of a path that names none.
-pub const DEFAULT_SOURCE: &str = "default";
+use crate::config::{self, DEFAULT_SOURCE, Secret};
 
 /// Longest name of an unknown source that is noted.
 const LONGEST_SOURCE: usize = 80;

@@ -145,6 +145,7 @@ fn settings_that_cannot_work_are_refused_with_a_way_out() {
     assert!(impossible(&[("PIPECAST_FABRIC__AMQP_URL", "amqp://a")]).contains("fabric.amqp_url"));
     assert!(impossible(&[("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080")]).contains("server.anonymous_reading"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));
+    assert!(impossible(&[("PIPECAST_WEBHOOKS__GITHUB__SOURCES__DEFAULT", "x")]).contains("webhooks.github.secret"));
     let open = [("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080"), ("PIPECAST_SERVER__ANONYMOUS_READING", "everyone")];
     load("", &open).unwrap().config.check().expect("said on purpose");
 }

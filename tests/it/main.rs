@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod app;
+mod command;
 mod config;
 mod forge;
 mod health;

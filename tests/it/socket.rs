@@ -107,17 +107,6 @@ impl Socket {
         }
     }
 
-    /// The close frame after whatever comes before it; `None` where the connection ended without one.
-    pub async fn close_frame_or_gone(&mut self) -> Option<(u16, String)> {
-        loop {
-            match self.next().await {
-                Frame::Close(code, reason) => return Some((code, reason)),
-                Frame::Gone => return None,
-                _ => {}
-            }
-        }
-    }
-
     /// Says something.
     pub async fn say(&mut self, value: &Value) {
         self.send(0x81, value.to_string().as_bytes()).await;

@@ -48,9 +48,9 @@ struct Args {
     /// Requests at once.
     #[arg(long, default_value_t = 16)]
     connections: usize,
-    /// Most deliveries a second; without it, as fast as the service takes them.
-    #[arg(long)]
-    rate: Option<f64>,
+    /// Deliveries a second, whether the service is up or not; hosts do not wait for it either.
+    #[arg(long, default_value_t = 500.0)]
+    rate: f64,
     /// The binary of the service [default: `pipecast` beside the directory of this one]
     #[arg(long)]
     binary: Option<PathBuf>,
@@ -114,8 +114,8 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
         Seal::new(&secrets, &address.to_string(), "")?,
         postman::Options {
             connections: args.connections,
-            pace: args.rate.map_or(Pace::Unbounded, Pace::PerSecond),
-            retry: Retry::After(Duration::from_millis(100)),
+            pace: Pace::PerSecond(args.rate),
+            retry: Retry::After(Duration::from_millis(200)),
             patience: Duration::from_secs(10),
         },
     );
@@ -246,7 +246,10 @@ async fn kill_again_and_again(args: &Args, shared: &Shared, service: &mut Servic
     }
     let ready = service.ready().await;
     shared.kills_are_done.store(true, Ordering::Relaxed);
-    println!("kills over, {} acknowledged; what is at work at the hosts comes to its end", shared.acknowledged.load(Ordering::Relaxed));
+    println!(
+        "kills over, {} acknowledged; what is at work at the hosts comes to its end",
+        shared.acknowledged.load(Ordering::Relaxed)
+    );
     ready.inspect_err(|_| stop.cancel())
 }
 

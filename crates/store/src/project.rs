@@ -1,11 +1,14 @@
 //! Projects. Their row is also the lock under which everything that belongs to them is written.
 //! Knows nothing of what belongs to them.
 
-use pipecast_model::{ProjectFacts, ProjectId, SourceId};
+use std::collections::BTreeSet;
+
+use pipecast_model::{Delivery, Facts, Host, ProjectFacts, ProjectId, SourceId};
 
 use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::recording::tells_nothing;
 use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, merge};
 use crate::writer::Tx;
 
@@ -52,6 +55,29 @@ impl Record for ProjectColumns {
 }
 
 impl Tx {
+    /// Locks the projects that a batch of deliveries speaks of until the transaction ends, always in the same order.
+    ///
+    /// Only needed where a transaction takes several deliveries: two such writers on PostgreSQL that meet the same projects in
+    /// another order would wait for each other in a circle, and one of them would be `Unavailable` after a second. Call it before the
+    /// first savepoint, and `clear_dirty` only after the last delivery.
+    pub async fn hold_projects(&mut self, batch: &[(&Delivery, &Facts)]) -> Result<()> {
+        let telling = batch.iter().filter(|(_, facts)| !tells_nothing(facts));
+        let wanted: BTreeSet<(Host, &str, &str)> = telling
+            .map(|(delivery, facts)| {
+                let project = facts.project.as_ref().map_or("", |project| &project.external_id);
+                (delivery.host, delivery.source.as_str(), project)
+            })
+            .collect();
+        for (host, source, external_id) in wanted {
+            let key = (self.source(host, source).await?, external_id.to_owned());
+            if !self.known.projects.contains_key(&key) {
+                let row = self.lock_project(key.0, external_id).await?;
+                self.known.projects.insert(key, row);
+            }
+        }
+        Ok(())
+    }
+
     /// Locks a project until the transaction ends, merges what is told of it, and says whether that can be seen in its pipelines.
     ///
     /// On PostgreSQL two writers of one project wait here for each other, so everything below reads and writes without

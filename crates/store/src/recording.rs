@@ -220,6 +220,7 @@ impl Changes {
     }
 }
 
-fn tells_nothing(facts: &Facts) -> bool {
+/// Whether there is nothing in it but an outcome.
+pub(crate) fn tells_nothing(facts: &Facts) -> bool {
     facts.project.is_none() && facts.executions.is_empty() && facts.jobs.is_empty() && facts.refs.is_empty() && facts.changes.is_empty()
 }

@@ -1,7 +1,7 @@
 //! Silence: open executions of which nothing has been heard for too long.
 //! Knows nothing of why; it never gives an outcome.
 
-use pipecast_model::{ExecutionId, PipelineId, ProjectId, Timestamp, Topic};
+use pipecast_model::{ExecutionId, Host, PipelineId, ProjectId, Timestamp, Topic};
 
 use crate::Result;
 use crate::engine::on;
@@ -13,8 +13,10 @@ impl Tx {
     /// Marks open executions of which nothing has been heard since `before` as stale, at most `limit`. Returns the topics that changed.
     pub async fn mark_stale(&mut self, before: Timestamp, limit: i64) -> Result<Vec<Topic>> {
         const SILENT: &str = "
-            SELECT project_id, id, pipeline_id
-            FROM executions
+            SELECT s.host, s.key, p.external_id, e.project_id, e.id
+            FROM executions e
+            JOIN projects p ON p.id = e.project_id
+            JOIN sources s ON s.id = p.source_id
             WHERE stale = FALSE AND status IN ('unknown', 'queued', 'waiting', 'blocked', 'running', 'finalizing') AND heard_at < $1
             ORDER BY heard_at
             LIMIT $2";
@@ -24,13 +26,13 @@ impl Tx {
             WHERE id = $1
                 AND stale = FALSE AND status IN ('unknown', 'queued', 'waiting', 'blocked', 'running', 'finalizing') AND heard_at < $2
             RETURNING seq, pipeline_id";
-        let mut silent: Vec<(ProjectId, ExecutionId, PipelineId)> =
+        let mut silent: Vec<(Host, String, String, ProjectId, ExecutionId)> =
             on!(&mut self.on, |db| sqlx::query_as(SILENT).bind(before).bind(limit).fetch_all(&mut **db).await).attempted("list silent executions")?;
-        // Sorted, so that two of us lock projects in one order.
+        // Projects are locked in the same order as by `hold_projects`.
         silent.sort_unstable();
         let mut changes = Changes::default();
         let mut held = None;
-        for (project, id, _) in silent {
+        for (_, _, _, project, id) in silent {
             if held != Some(project) {
                 self.hold_project(project).await?;
                 held = Some(project);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::execution::executions_by_id;
 use crate::job::jobs_of;
-use crate::pipeline::{PipelineView, pipelines_after, pipelines_by_id, with_newest};
+use crate::pipeline::view::{PipelineView, pipelines_after, pipelines_by_id, with_newest};
 use crate::{Reader, Result};
 
 /// Topics of one query.

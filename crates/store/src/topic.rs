@@ -4,7 +4,7 @@
 use pipecast_model::{DeliveryId, Timestamp, Topic};
 use sqlx::QueryBuilder;
 
-use crate::engine::on;
+use crate::engine::{On, on};
 use crate::error::Attempt;
 use crate::writer::Tx;
 use crate::{Error, Reader, Result};
@@ -54,16 +54,23 @@ impl Tx {
     }
 
     /// Takes topics out of the dirty ones, where no later sequence than the announced one is there.
+    ///
+    /// It never waits: a topic that another writer holds is about to get a later sequence, so it stays.
     pub async fn clear_dirty(&mut self, announced: &[(Topic, i64)]) -> Result<()> {
+        // Only PostgreSQL has other writers, and words for leaving their rows alone.
+        let passing_by_locks = match &self.on {
+            On::Sqlite(_) => ")",
+            On::Postgres(_) => " FOR UPDATE SKIP LOCKED)",
+        };
         for rows in announced.chunks(ROWS) {
             on!(&mut self.on, |db| {
-                let mut sql = QueryBuilder::new("DELETE FROM dirty_topics WHERE ");
+                let mut sql = QueryBuilder::new("DELETE FROM dirty_topics WHERE topic IN (SELECT topic FROM dirty_topics WHERE ");
                 let mut any = sql.separated(" OR ");
                 for (topic, seq) in rows {
                     any.push("(topic = ").push_bind_unseparated(topic.to_string());
                     any.push_unseparated(" AND seq <= ").push_bind_unseparated(seq).push_unseparated(")");
                 }
-                sql.build().execute(&mut **db).await.map(drop)
+                sql.push(passing_by_locks).build().execute(&mut **db).await.map(drop)
             })
             .attempted("note what was announced")?;
         }

@@ -3,7 +3,7 @@
 use pipecast_model::{Host, Timestamp};
 
 use crate::simulate::forge::{Cue, Forge, ThirdParty};
-use crate::simulate::github::bodies::NO_COMMIT;
+use crate::simulate::github::news::NO_COMMIT;
 use crate::simulate::life::later;
 use crate::simulate::names::{BRANCHES, PEOPLE, TITLES, Trigger};
 use crate::simulate::run::{Change, Commit};
@@ -107,7 +107,7 @@ impl Forge {
         let repository = &self.repositories[index];
         match repository.host {
             Host::Github => {
-                let body = github::bodies::push(repository, branch, commit);
+                let body = github::news::push(repository, branch, commit);
                 self.send(Host::Github, "push", body, None);
                 if self.chance.happens(0.15) {
                     self.ask_third_party(index, branch, commit);
@@ -123,7 +123,7 @@ impl Forge {
     fn tell_change(&mut self, index: usize, change: &Change, head: &Commit, [github, gitlab]: [&str; 2]) {
         let repository = &self.repositories[index];
         let (name, body) = match repository.host {
-            Host::Github => ("pull_request", github::bodies::pull_request(repository, github, change, head, self.now)),
+            Host::Github => ("pull_request", github::news::pull_request(repository, github, change, head, self.now)),
             Host::Gitlab => ("Merge Request Hook", gitlab::bodies::merge_request(repository, gitlab, change, head, self.now)),
         };
         let host = repository.host;
@@ -142,11 +142,8 @@ impl Forge {
         };
         let repository = &self.repositories[index];
         let (name, body) = match answer.suite {
-            true => (
-                "check_suite",
-                github::bodies::check_suite(repository, commit, branch, answer.id, None, self.now),
-            ),
-            false => ("status", github::bodies::status(repository, commit, branch, answer.id, "pending", self.now)),
+            true => ("check_suite", github::news::check_suite(repository, commit, branch, answer.id, None, self.now)),
+            false => ("status", github::news::status(repository, commit, branch, answer.id, "pending", self.now)),
         };
         self.send(Host::Github, name, body, None);
         let at = later(self.now, self.chance.between(30.0, 200.0) / self.options.speed);
@@ -160,9 +157,9 @@ impl Forge {
         let (name, body) = match answer.suite {
             true => (
                 "check_suite",
-                github::bodies::check_suite(repository, commit, branch, *id, Some(verdict), self.now),
+                github::news::check_suite(repository, commit, branch, *id, Some(verdict), self.now),
             ),
-            false => ("status", github::bodies::status(repository, commit, branch, *id, verdict, self.now)),
+            false => ("status", github::news::status(repository, commit, branch, *id, verdict, self.now)),
         };
         self.send(Host::Github, name, body, None);
     }

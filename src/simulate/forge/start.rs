@@ -96,7 +96,7 @@ impl Forge {
         let mut tellings: Vec<(Timestamp, About)> = run.life.marks.iter().map(|mark| (mark.at, About::Run)).collect();
         for (index, job) in run.life.jobs.iter().enumerate() {
             tellings.extend(job.marks.iter().map(|mark| (mark.at, About::Job(index))));
-            if plan.jobs[job.plan].environment.is_some() {
+            if plan.jobs[job.plan].environment.is_some() && job.marks.first(Status::Running, Timestamp(i64::MAX)).is_some() {
                 let told = job
                     .marks
                     .iter()

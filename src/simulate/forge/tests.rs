@@ -75,8 +75,9 @@ fn the_truth_is_what_was_told_last() {
         }
     }
 
-    assert_eq!(told.len(), forge.truth().len());
-    for (key, status) in forge.truth() {
+    let runs: Vec<_> = forge.truth().iter().filter(|(key, _)| !key.run.starts_with("deployment:")).collect();
+    assert_eq!(told.len(), runs.len());
+    for (key, status) in runs {
         let ours = match told[key].as_str() {
             "failed" => "failure",
             "canceled" => "cancelled",

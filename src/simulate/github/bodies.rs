@@ -1,4 +1,4 @@
-//! The JSON of the simulated GitHub, in the shapes and sizes of real deliveries.
+//! The JSON of runs, jobs and deployments at the simulated GitHub, in the shapes and sizes of real deliveries.
 //! Knows nothing of when something is sent or how it is signed.
 
 use bytes::Bytes;
@@ -7,12 +7,10 @@ use serde_json::{Value, json};
 
 use crate::simulate::body;
 use crate::simulate::github::step_says;
+use crate::simulate::life::JobLife;
 use crate::simulate::names::{GITHUB_RUNNERS, PEOPLE};
 use crate::simulate::run::{Change, Commit, Run};
 use crate::simulate::world::{Repository, github_user};
-
-/// GitHub's id of no commit: before a branch was made, after it was deleted.
-pub const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
 
 /// `workflow_run`: the run as it is at `now`.
 pub fn workflow_run(repository: &Repository, run: &Run, now: Timestamp) -> Bytes {
@@ -162,7 +160,8 @@ pub fn deployment_status(repository: &Repository, run: &Run, job: usize, now: Ti
             "updated_at": instant(now),
         },
         "deployment": {
-            "id": life.id + 400_000_000,
+            "id": deployment_id(life),
+            "description": run.commit.title,
             "task": "deploy",
             "environment": environment,
             "original_environment": environment,
@@ -176,129 +175,16 @@ pub fn deployment_status(repository: &Repository, run: &Run, job: usize, now: Ti
     finish(head, repository, &creator)
 }
 
-/// `push` of one commit to a branch.
-pub fn push(repository: &Repository, branch: &str, pushed: &Commit) -> Bytes {
-    let one = commit(pushed);
-    let head = json!({
-        "ref": format!("refs/heads/{branch}"),
-        "before": pushed.before,
-        "after": pushed.sha,
-        "created": pushed.before == NO_COMMIT,
-        "deleted": false,
-        "forced": false,
-        "base_ref": null,
-        "compare": format!("{}/compare/{:.12}...{:.12}", repository.url, pushed.before, pushed.sha),
-        "commits": [one],
-        "head_commit": one,
-        "pusher": { "name": PEOPLE[pushed.author][0], "email": format!("{}@example.com", PEOPLE[pushed.author][0]) },
-    });
-    finish(head, repository, &github_user(pushed.author))
+/// The host's id of the deployment that a job makes.
+pub fn deployment_id(job: &JobLife) -> i64 {
+    job.id + 400_000_000
 }
 
-/// `pull_request`: opened, synchronize or closed (then it was merged).
-pub fn pull_request(repository: &Repository, action: &str, change: &Change, head: &Commit, now: Timestamp) -> Bytes {
-    let merged = action == "closed";
-    let api = api(repository);
-    let author = github_user(change.author);
-    let body = json!({
-        "action": action,
-        "number": change.number,
-        "pull_request": {
-            "id": 2_000_000_000 + repository.id % 10_000 * 100_000 + change.number,
-            "number": change.number,
-            "url": format!("{api}/pulls/{}", change.number),
-            "html_url": format!("{}/pull/{}", repository.url, change.number),
-            "state": if merged { "closed" } else { "open" },
-            "locked": false,
-            "title": change.title,
-            "user": author,
-            "body": "",
-            "created_at": instant(change.opened),
-            "updated_at": instant(now),
-            "closed_at": merged.then(|| instant(now)),
-            "merged_at": merged.then(|| instant(now)),
-            "merged": merged,
-            "draft": false,
-            "head": { "label": format!("acme:{}", change.branch), "ref": change.branch, "sha": head.sha, "repo": { "id": repository.id, "full_name": repository.full_name } },
-            "base": { "label": format!("acme:{}", repository.default_branch), "ref": repository.default_branch, "sha": head.before, "repo": { "id": repository.id, "full_name": repository.full_name } },
-            "commits": 1,
-            "additions": 42,
-            "deletions": 7,
-            "changed_files": 3,
-        },
-    });
-    finish(body, repository, &author)
-}
-
-/// `ping`: the host has learned of us.
-pub fn ping(repository: &Repository, now: Timestamp) -> Bytes {
-    let hook = repository.id + 500_000;
-    let head = json!({
-        "zen": "Keep it logically awesome.",
-        "hook_id": hook,
-        "hook": {
-            "type": "Repository",
-            "id": hook,
-            "name": "web",
-            "active": true,
-            "events": ["workflow_run", "workflow_job", "check_suite", "status", "deployment_status", "push", "pull_request"],
-            "config": { "content_type": "json", "insecure_ssl": "0", "secret": "********", "url": "http://127.0.0.1/webhooks/github" },
-            "created_at": instant(now),
-            "updated_at": instant(now),
-        },
-    });
-    finish(head, repository, &github_user(0))
-}
-
-/// `status`: what a third party that knows only commit statuses says.
-pub fn status(repository: &Repository, about: &Commit, branch: &str, id: i64, state: &str, now: Timestamp) -> Bytes {
-    let head = json!({
-        "id": id,
-        "sha": about.sha,
-        "name": repository.full_name,
-        "target_url": format!("https://previews.example.com/{:.12}", about.sha),
-        "context": "preview/site",
-        "description": if state == "pending" { "Building the preview" } else { "Preview" },
-        "state": state,
-        "commit": { "sha": about.sha, "commit": commit(about), "parents": [] },
-        "branches": [{ "name": branch, "commit": { "sha": about.sha }, "protected": branch == repository.default_branch }],
-        "created_at": instant(now),
-        "updated_at": instant(now),
-    });
-    finish(head, repository, &github_user(about.author))
-}
-
-/// `check_suite` of an app that is not GitHub's own.
-pub fn check_suite(repository: &Repository, about: &Commit, branch: &str, id: i64, conclusion: Option<&str>, now: Timestamp) -> Bytes {
-    let phase = if conclusion.is_some() { "completed" } else { "requested" };
-    let head = json!({
-        "action": phase,
-        "check_suite": {
-            "id": id,
-            "node_id": format!("CS_kwDO{id:x}"),
-            "head_branch": branch,
-            "head_sha": about.sha,
-            "status": if conclusion.is_some() { "completed" } else { "queued" },
-            "conclusion": conclusion,
-            "url": format!("{}/check-suites/{id}", api(repository)),
-            "before": about.before,
-            "after": about.sha,
-            "pull_requests": [],
-            "app": { "id": 60_221, "slug": "spellbook-quality", "name": "Spellbook Quality", "owner": { "login": "spellbook", "id": 8_800_123, "type": "Organization" } },
-            "created_at": instant(about.at),
-            "updated_at": instant(now),
-            "latest_check_runs_count": 1,
-            "head_commit": commit(about),
-        },
-    });
-    finish(head, repository, &github_user(about.author))
-}
-
-fn finish(head: Value, repository: &Repository, sender: &Value) -> Bytes {
+pub(super) fn finish(head: Value, repository: &Repository, sender: &Value) -> Bytes {
     body::join(&head, &[("repository", &repository.json), ("sender", &sender.to_string())])
 }
 
-fn commit(commit: &Commit) -> Value {
+pub(super) fn commit(commit: &Commit) -> Value {
     let [login, name] = PEOPLE[commit.author];
     let author = json!({ "name": name, "email": format!("{login}@example.com"), "username": login });
     json!({
@@ -325,7 +211,7 @@ fn pull_request_link(repository: &Repository, change: &Change, head: &Commit) ->
     })
 }
 
-fn api(repository: &Repository) -> String {
+pub(super) fn api(repository: &Repository) -> String {
     format!("https://api.github.com/repos/{}", repository.full_name)
 }
 
@@ -334,6 +220,6 @@ fn run_page(repository: &Repository, run: &Run) -> String {
 }
 
 /// Whole seconds, as the host writes them.
-fn instant(at: Timestamp) -> String {
+pub(super) fn instant(at: Timestamp) -> String {
     Timestamp(at.0 - at.0.rem_euclid(1_000_000)).to_string()
 }

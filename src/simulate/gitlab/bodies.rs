@@ -126,7 +126,7 @@ pub fn deployment(repository: &Repository, run: &Run, job: usize, now: Timestamp
         "object_kind": "deployment",
         "status": said,
         "status_changed_at": instant(now),
-        "deployment_id": life.id % 1_000_000,
+        "deployment_id": deployment_id(life),
         "deployable_id": life.id,
         "deployable_url": format!("{}/-/jobs/{}", repository.url, life.id),
         "environment": plan.environment,
@@ -141,6 +141,11 @@ pub fn deployment(repository: &Repository, run: &Run, job: usize, now: Timestamp
         "ref": git_ref(run),
     });
     body::join(&head, &[("project", &repository.json)])
+}
+
+/// The host's id of the deployment that a job makes.
+pub fn deployment_id(job: &JobLife) -> i64 {
+    job.id + 70_000_000
 }
 
 /// Push Hook of one commit to a branch.

@@ -4,7 +4,7 @@ class Place {
   /** The pipeline whose row the keys start from. */
   at = $state<number | null>(null);
   /** The pipeline whose row was opened, to get the focus back. */
-  left = $state<number | null>(null);
+  left: number | null = null;
 }
 
 export const place = new Place();

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{DeliveryId, Facts, Status, Timestamp};
-use pipecast_store::Noted;
+use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp};
+use pipecast_store::{Error, Noted};
 
-use crate::ground::{Engine, Ground, delivery, execution, run};
+use crate::ground::{Engine, Ground, Open, delivery, execution, run};
 
 #[tokio::test]
 async fn a_delivery_key_that_comes_again_counts_on_the_first_row() {
@@ -111,4 +111,63 @@ async fn writers_of_one_project_lose_nothing_of_each_other() {
         assert_eq!(pipelines[0].seq, open.ground.count("topic_changes WHERE topic LIKE 'pipeline:%'").await);
         assert!(pipelines[0].data.get().contains(r#""number":20"#));
     }
+}
+
+#[tokio::test]
+async fn batches_that_hold_their_projects_first_never_wait_in_a_circle() {
+    for engine in Engine::BOTH {
+        let open = Arc::new(Ground::lay(engine).await.open().await);
+        let mut writers = tokio::task::JoinSet::new();
+        for writer in 0..4 {
+            let open = Arc::clone(&open);
+            writers.spawn(async move {
+                for round in 0..5 {
+                    // Every other writer meets the projects from the other end.
+                    let mut batch: Vec<_> = (0..6)
+                        .map(|project| {
+                            (
+                                delivery(),
+                                run(&format!("p{project}"), execution(writer * 100 + round, 1, Status::Running, round)),
+                            )
+                        })
+                        .collect();
+                    if writer % 2 == 1 {
+                        batch.reverse();
+                    }
+                    // A slow machine may let one wait too long for the other, which passes; a circle would not.
+                    while let Err(error) = record_batch(&open, &batch).await {
+                        let Error::Unavailable {
+                            source: sqlx::Error::Database(cause),
+                            ..
+                        } = &error
+                        else {
+                            panic!("{error:?}")
+                        };
+                        assert_eq!(cause.code().as_deref(), Some("55P03"), "{error:?}");
+                    }
+                }
+            });
+        }
+        writers.join_all().await;
+
+        assert_eq!(open.ground.count("executions").await, 4 * 5 * 6);
+        assert_eq!(open.ground.count("projects").await, 6);
+        let gaps = "(SELECT topic FROM topic_changes GROUP BY topic HAVING count(*) <> max(seq)) AS gaps";
+        assert_eq!(open.ground.count(gaps).await, 0, "sequences have no gaps");
+    }
+}
+
+async fn record_batch(open: &Open, batch: &[(Delivery, Facts)]) -> Result<(), Error> {
+    let held: Vec<_> = batch.iter().map(|(delivery, facts)| (delivery, facts)).collect();
+    let mut tx = open.writer.begin().await?;
+    tx.hold_projects(&held).await?;
+    let mut announced = Vec::new();
+    for (delivery, facts) in batch {
+        tx.savepoint().await?;
+        assert_eq!(tx.note_delivery(delivery).await?, Noted::New);
+        announced.extend(tx.record_facts(delivery, facts).await?.into_iter().map(|topic| (topic, 1)));
+        tx.release().await?;
+    }
+    tx.clear_dirty(&announced).await?;
+    tx.commit().await
 }
