@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -41,8 +42,18 @@ enum Command {
     Simulate(simulate::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    let Cli { config, command } = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence that says what to change stands alone: a backtrace would bury it.
+            drop(writeln!(std::io::stderr(), "pipecast: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve { roles } => serve(load(config)?, roles),
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
