@@ -2,7 +2,7 @@
 # Builds web/dist. Without Node it says so in one line and leaves the binary to its API.
 set -euo pipefail
 cd "$(dirname "$0")/../web"
-if ! command -v npm >/dev/null || ! node -e 'process.exit(+process.versions.node.split(".")[0] < 20)' 2>/dev/null; then
+if ! command -v npm >/dev/null || ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then
   echo "page: Node 20 or newer is not here, so the page is not built; the API runs without it" >&2
   exit 0
 fi

@@ -4,12 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 begun=$SECONDS
+# A test holds a thousand sockets at both ends.
+ulimit -n "$(ulimit -Hn)"
 step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - begun)); }
 missing() { echo "make test: $*" >&2; exit 1; }
 
 step "what is needed"
 command -v cargo >/dev/null || missing "needs Rust 1.95 (rustup)"
-command -v node >/dev/null && command -v npm >/dev/null || missing "needs Node 20 with npm"
+command -v npm >/dev/null && node -e "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)" || missing "needs Node 20 or newer with npm"
 . tests/need.sh
 need_chromium || missing "needs Chromium; install the package chromium, or set CHROMIUM to its path"
 need_postgres || missing "needs a PostgreSQL server; start one, or set PIPECAST_TEST_POSTGRES to a URL whose user may create databases"

@@ -47,6 +47,15 @@ struct Item {
     facts: Facts,
 }
 
+impl Item {
+    fn delivery(&self) -> Option<(&Delivery, &Facts)> {
+        match &self.work {
+            Work::Delivery(delivery) => Some((delivery, &self.facts)),
+            Work::Refusal(_) => None,
+        }
+    }
+}
+
 impl Consumer {
     /// Consumes until it is asked to end or the queue has closed; the batch in hand is finished first.
     pub(crate) async fn run(self, ending: CancellationToken) {
@@ -149,7 +158,7 @@ impl Consumer {
     }
 
     /// One transaction for all; one that fails by its own fault leaves no trace in it. What has been told before is taken out
-    /// of the dirty topics along the way.
+    /// of the dirty topics along the way, unless it has changed again.
     async fn write(&self, items: &[Item]) -> Result<Committed, Error> {
         if items.is_empty() {
             return Ok(Committed::default());
@@ -166,9 +175,9 @@ impl Consumer {
         let mut topics = BTreeSet::new();
         let mut verdicts = Vec::with_capacity(items.len());
         let mut tx = self.writer.begin().await?;
-        if !told.is_empty() {
-            tx.clear_dirty(told).await?;
-        }
+        // Projects first and in one order, dirty topics last: so two writers never wait for each other in a circle.
+        let deliveries: Vec<_> = items.iter().filter_map(Item::delivery).collect();
+        tx.hold_projects(&deliveries).await?;
         for item in items {
             tx.savepoint().await?;
             match apply(&mut tx, item).await {
@@ -183,6 +192,9 @@ impl Consumer {
                     verdicts.push((item.claim, fail(&error)));
                 }
             }
+        }
+        if !told.is_empty() {
+            tx.clear_dirty(told).await?;
         }
         tx.commit().await?;
         Ok(Committed { topics, verdicts })

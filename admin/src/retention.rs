@@ -20,7 +20,7 @@ const EVERY: Duration = Duration::from_secs(60);
 /// Rows of one transaction.
 const AT_ONCE: i64 = 500;
 /// Transactions of one round; what is left then waits for the next.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 400;
 
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]

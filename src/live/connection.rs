@@ -58,10 +58,10 @@ impl Connection {
     }
 
     /// The next state to send.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn take(&mut self) -> Option<Bytes> {
         for _ in 0..self.watched.len() {
             self.turn = (self.turn + 1) % self.watched.len();
-            if let Some(bytes) = self.watched[self.turn].next() {
+            if let Some(bytes) = self.watched[self.turn].take() {
                 return Some(bytes);
             }
         }

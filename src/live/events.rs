@@ -71,7 +71,7 @@ impl MessageBody for Events {
             events.connection.seat.wait(HEARTBEAT);
             return Poll::Ready(Some(Ok(frame::HEARTBEAT)));
         }
-        match events.connection.next() {
+        match events.connection.take() {
             Some(event) => Poll::Ready(Some(Ok(event))),
             None => Poll::Pending,
         }

@@ -235,7 +235,7 @@ impl MessageBody for Socket {
             return Poll::Ready(Some(Ok(frame)));
         }
         match socket.phase {
-            Phase::Open => match socket.connection.next() {
+            Phase::Open => match socket.connection.take() {
                 Some(frame) => Poll::Ready(Some(Ok(frame))),
                 None => Poll::Pending,
             },

@@ -97,7 +97,7 @@ impl Watching {
     }
 
     /// What is to be sent next; `None` while there is nothing new.
-    pub fn next(&mut self) -> Option<Bytes> {
+    pub fn take(&mut self) -> Option<Bytes> {
         match self.place {
             Place::After(after) => {
                 let (number, last) = self.listener.feed().next(after)?;
@@ -107,7 +107,7 @@ impl Watching {
             Place::Start if self.topic() == Topic::Monitor => {
                 let until = self.listener.feed().newest();
                 self.place = Place::Pages { after: 0, until };
-                self.next()
+                self.take()
             }
             Place::Start => Some(self.first()),
             Place::Pages { after, until } => Some(self.page(after, until)),

@@ -221,3 +221,20 @@ fn capitals_in_hex_and_keys_without_their_prefix_are_not_believed() {
     let bare = Secret::new("C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
     assert_eq!(STANDARD_WEBHOOKS.verify(&bare, &headers, b"", Timestamp(0)), Err(Distrust::NoSecret));
 }
+
+#[test]
+fn base64_is_judged_like_hex() {
+    // The public vector's body is not among the payloads, so this one is computed here.
+    let row = SCHEMES.into_iter().find(|scheme| scheme.word == "generic-base64").unwrap();
+    let tag = aws_lc_rs::hmac::sign(&aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"secret"), b"body");
+    let judge = |signature: String| {
+        let mut headers = HeaderMap::new();
+        headers.append(HeaderName::from_static("x-hub-signature"), HeaderValue::from_str(&signature).unwrap());
+        row.verify(&Secret::new("secret"), &headers, b"body", Timestamp(0))
+    };
+    let right = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, tag);
+
+    assert_eq!(judge(format!("sha256={right}")), Ok(()));
+    assert_eq!(judge(format!("sha256={}", right.trim_end_matches('='))), Err(Distrust::Malformed));
+    assert!(judge(format!("sha256={}", right.to_lowercase())).is_err());
+}

@@ -73,10 +73,17 @@ export function textMatcher(text: string): (pipeline: Pipeline) => boolean {
 
 /** When the newest execution began to exist. It does not move while the execution runs and ends, so neither does its row. */
 export function activity(pipeline: Pipeline): number {
-  const last = pipeline.last_execution;
-  if (!last) return 0;
-  return Date.parse(last.queued_at ?? last.started_at ?? last.updated_at) || 0;
+  let at = activities.get(pipeline);
+  if (at === undefined) {
+    const last = pipeline.last_execution;
+    at = last ? Date.parse(last.queued_at ?? last.started_at ?? last.updated_at) || 0 : 0;
+    activities.set(pipeline, at);
+  }
+  return at;
 }
+
+/** Reading an instant is slow, and sorting asks for it often. */
+const activities = new WeakMap<Pipeline, number>();
 
 /** The newest activity first; of two that are equal, the younger pipeline. */
 export function byActivity(a: Pipeline, b: Pipeline): number {

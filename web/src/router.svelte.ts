@@ -27,6 +27,8 @@ export function go(href: string): void {
   leave();
   history.pushState({ depth: entry().depth + 1, scroll: 0 } satisfies Entry, '', href);
   arrive(0);
+  // A reader who does not see the page hears that it is another one.
+  document.getElementById('main')?.focus({ preventScroll: true });
 }
 
 /** Changes the query of the page that is shown; leaves no trace in the history. */

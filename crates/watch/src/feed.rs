@@ -107,10 +107,10 @@ impl Feed {
     pub(crate) fn offer(&self, last: Arc<Last>, keys: usize) -> bool {
         let mut values = self.values();
         let before = values.current.get(&last.topic).copied();
-        if let Some(older) = before.and_then(|number| values.by_number.get(&number)) {
-            if !last.replaces(older) {
-                return false;
-            }
+        if let Some(older) = before.and_then(|number| values.by_number.get(&number))
+            && !last.replaces(older)
+        {
+            return false;
         }
         values.count += 1;
         let number = values.count;

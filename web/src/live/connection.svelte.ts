@@ -3,7 +3,7 @@ import { untrack } from 'svelte';
 
 import { clock, setServerTime } from '../clock.svelte';
 import type { Frame } from '../wire';
-import { afterClose } from './retry';
+import { afterClose, ROTATION } from './retry';
 
 export type Phase =
   /** Nothing has been heard yet. */
@@ -145,9 +145,8 @@ export class Connection {
       return;
     }
     this.#tries += 1;
-    const at = Date.now() + next.wait;
-    // A server that accepts nothing more is still silent, not merely gone.
-    if (this.phase.is !== 'stale') this.phase = { is: 'reconnecting', at };
+    // A server that accepts nothing more is still silent, not merely gone; and a planned change of sockets is no loss.
+    if (this.phase.is !== 'stale' && code !== ROTATION) this.phase = { is: 'reconnecting', at: Date.now() + next.wait };
     this.#retry = setTimeout(() => this.#open(), next.wait);
   }
 

@@ -12,6 +12,7 @@ class Monitor {
 
   #board = new Board();
   #due = false;
+  #drawn = 0;
 
   watch(): Connection {
     return watch({
@@ -23,17 +24,19 @@ class Monitor {
     });
   }
 
-  /** However many frames arrive, they are drawn once per picture of the screen; a hidden tab draws none, so it waits for a timer. */
+  /** However many frames arrive, they are shown together, a few times a second; the more pipelines there are, the fewer. */
   #show(): void {
     if (this.#due) return;
     this.#due = true;
+    const pause = Math.min(600, 50 + this.#board.pipelines.size / 20);
     const draw = (): void => {
       this.#due = false;
+      this.#drawn = performance.now();
       this.pipelines = [...this.#board.pipelines.values()];
       this.complete = this.#board.complete;
     };
-    if (document.hidden) setTimeout(draw, 250);
-    else requestAnimationFrame(draw);
+    // The first of a burst is shown at once: most deliveries come alone.
+    setTimeout(draw, Math.max(0, this.#drawn + pause - performance.now()));
   }
 }
 

@@ -7,7 +7,8 @@ const LONGEST_ASKED = 300_000;
 const FIRST_WAIT = 500;
 const OVERLOADED = 1013;
 const OVERLOADED_WAIT = 5_000;
-const ROTATION = 1001;
+/** The server ends sockets of a certain age, so that they spread over its nodes. */
+export const ROTATION = 1001;
 
 export type Next = { stop: true } | { stop: false; wait: number };
 

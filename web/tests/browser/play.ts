@@ -1,4 +1,6 @@
 // What the hosts tell in the tests: repositories, runs, jobs and steps, as the bodies of their webhooks. Knows nothing of how they are sent.
+import { createHash } from 'node:crypto';
+
 import type { Service } from './service';
 
 export type Verdict = 'success' | 'failure' | 'cancelled' | 'timed_out' | 'skipped';
@@ -23,6 +25,10 @@ function instant(secondsAgo: number): string {
 
 function hash(text: string): number {
   return [...text].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)!) % 1_000_003, 7);
+}
+
+function sha(id: number): string {
+  return createHash('sha1').update(String(id)).digest('hex');
 }
 
 function repository(name: string): object {
@@ -53,7 +59,7 @@ export async function run(service: Service, run: Run, status: 'queued' | 'in_pro
       conclusion: ended ? status : null,
       event: run.event ?? 'push',
       head_branch: run.branch ?? 'main',
-      head_sha: run.id.toString(16).padStart(40, 'c'),
+      head_sha: sha(run.id),
       html_url: `https://github.example/${run.repository}/actions/runs/${run.id}`,
       actor: { login: run.actor ?? 'mira' },
       triggering_actor: { login: run.actor ?? 'mira' },
@@ -92,12 +98,12 @@ export async function job(service: Service, run: Run, id: number, name: string, 
       status: open ? 'in_progress' : 'completed',
       conclusion: open ? null : failed ? 'failure' : 'success',
       head_branch: run.branch ?? 'main',
-      head_sha: run.id.toString(16).padStart(40, 'c'),
+      head_sha: sha(run.id),
       html_url: `https://github.example/${run.repository}/actions/runs/${run.id}/job/${id}`,
       runner_name: 'ubuntu-24.04-arm',
       created_at: instant(began + 2),
       started_at: at(steps[0]?.from),
-      completed_at: open ? null : at(steps.at(-1)?.to ?? steps[0]?.to),
+      completed_at: open ? null : at(Math.max(...steps.map((step) => step.to ?? 0))),
       steps: steps.map((step, index) => {
         const over = step.status !== 'queued' && step.status !== 'in_progress';
         return {
@@ -140,7 +146,7 @@ export async function gitlabPipeline(
       name: null,
       ref: 'main',
       tag: false,
-      sha: id.toString(16).padStart(40, 'a'),
+      sha: sha(id),
       source: 'merge_request_event',
       status,
       detailed_status: status,
@@ -158,7 +164,7 @@ export async function gitlabPipeline(
       web_url: `https://gitlab.example/${project}`,
       default_branch: 'main',
     },
-    commit: { id: id.toString(16).padStart(40, 'a'), title: '重构流水线状态机，支持人工审批', message: '重构流水线状态机，支持人工审批' },
+    commit: { id: sha(id), title: '重构流水线状态机，支持人工审批', message: '重构流水线状态机，支持人工审批' },
     builds: builds.map((build) => ({
       id: build.id,
       stage: build.stage,
