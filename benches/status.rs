@@ -26,8 +26,7 @@ const HANDSHAKE: &str = "GET /ws/pipeline/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgra
 
 fn main() {
     rig::describe_machine();
-    let service = Service::start();
-    let body = service.prepare();
+    let (service, body) = service_with_a_pipeline();
     let nginx = Nginx::start(&body);
     println!(
         "{PATH}: {} bytes of JSON; {CONNECTIONS} keep-alive connections, {REQUESTS} requests, one worker each, median of {PAIRS} alternating pairs",
@@ -36,7 +35,7 @@ fn main() {
 
     let (mut floors, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for pair in 0..PAIRS {
-        let both = alternate(pair, || cost(nginx.worker, nginx.address), || cost(service.child.id(), service.address));
+        let both = alternate(pair, || cost(nginx.worker, nginx.address), || cost(service.pid(), service.address));
         floors.push(both.0);
         ours.push(both.1);
         ratios.push(both.1 / both.0);
@@ -189,72 +188,19 @@ fn open_sockets(address: SocketAddr, request: &str, status: &str) -> Vec<TcpStre
         .collect()
 }
 
-/// The service with one pipeline.
-struct Service {
-    child: Child,
-    address: SocketAddr,
-    _data: tempfile::TempDir,
-}
-
-impl Service {
-    const SECRET: &str = "the secret of the bench";
-
-    fn start() -> Self {
-        let data = tempfile::tempdir().unwrap();
-        let port = free_port();
-        let child = Command::new("target/release/pipecast")
-            .arg("serve")
-            .env("PIPECAST_DATA_DIR", data.path())
-            .env("PIPECAST_SERVER__LISTEN", format!("127.0.0.1:{port}"))
-            .env("PIPECAST_SERVER__WORKERS", "1")
-            .env("PIPECAST_WEBHOOKS__GITHUB__SECRET", Self::SECRET)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("target/release/pipecast; run cargo build --release first");
-        let service = Service {
-            child,
-            address: ([127, 0, 0, 1], port).into(),
-            _data: data,
-        };
-        wait_for(service.address);
-        service
-    }
-
-    /// One delivery, and the answer of the status endpoint once it shows.
-    fn prepare(&self) -> String {
-        let body = r#"{"action":"in_progress","workflow_run":{"id":1001,"name":"CI","workflow_id":7,"run_number":1,"run_attempt":1,"status":"in_progress","updated_at":"2026-11-21T10:00:00Z"},"repository":{"id":501,"full_name":"acme/rocket"}}"#;
-        let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, Self::SECRET.as_bytes());
-        let tag: String = aws_lc_rs::hmac::sign(&key, body.as_bytes())
-            .as_ref()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let answer = ask_once(
-            self.address,
-            &format!(
-                "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Type: application/json\r\nX-GitHub-Event: workflow_run\r\nX-GitHub-Delivery: bench\r\nX-Hub-Signature-256: sha256={tag}\r\nContent-Length: {}\r\n\r\n{body}",
-                body.len()
-            ),
-        );
-        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        loop {
-            let answer = ask_once(self.address, &request().replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
-            let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-            if body.contains("running") {
-                return body.to_owned();
-            }
-            assert!(Instant::now() < deadline, "{answer}");
-            std::thread::sleep(Duration::from_millis(20));
+/// The service with one pipeline, and the answer of its status endpoint.
+fn service_with_a_pipeline() -> (rig::Service, String) {
+    let service = rig::Service::start(&[("PIPECAST_SERVER__WORKERS", "1")]);
+    service.deliver("workflow_run", "bench", &rig::run(1001, 7, "in_progress", 0));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let answer = rig::ask_once(service.address, &request().replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"));
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        if body.contains("running") {
+            return (service, body.to_owned());
         }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        assert!(Instant::now() < deadline, "{answer}");
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -269,7 +215,7 @@ struct Nginx {
 impl Nginx {
     fn start(body: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let port = free_port();
+        let port = rig::free_port();
         let here = directory.path().display();
         let config = format!(
             "daemon off; worker_processes 1; pid {here}/pid; error_log {here}/error.log; worker_rlimit_nofile 8192;
@@ -287,7 +233,7 @@ impl Nginx {
             .spawn()
             .expect("nginx; on Debian: apt-get install nginx-light");
         let address = ([127, 0, 0, 1], port).into();
-        wait_for(address);
+        rig::wait_for(address);
         let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", master.id())).unwrap();
         let worker = children.split_whitespace().next().unwrap().parse().unwrap();
         Nginx {
@@ -305,24 +251,4 @@ impl Drop for Nginx {
         let _ = Command::new("kill").arg("-TERM").arg(self.master.id().to_string()).status();
         let _ = self.master.wait();
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-fn wait_for(address: SocketAddr) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(address).is_err() {
-        assert!(Instant::now() < deadline, "nobody listens on {address}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn ask_once(address: SocketAddr, request: &str) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }

@@ -84,7 +84,7 @@ const REDOC: &str = r#"<!doctype html>
 </head>
 <body>
 <redoc spec-url="/api/openapi.json">
-<p class="hint">Redoc is not part of this build. Build the page with Node (<code>make web</code>) and build Pipecast again,
+<p class="hint">Redoc is not part of this build. Build the page with Node (<code>make page</code>) and build Pipecast again,
 or read the same document at <a href="/docs">/docs</a>.</p>
 </redoc>
 <script src="/redoc/redoc.standalone.js"></script>

@@ -8,10 +8,12 @@ use actix_web::body::BoxBody;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
+use pipecast_http::query::Nothing;
 use pipecast_http::{Caller, Code, Problem, Query};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use self::admission::{Door, Pass, Refused, check_origin};
@@ -143,13 +145,35 @@ impl FromRequest for Here {
     }
 }
 
-/// What a client may say in the address. A token is not among it: addresses end up in logs.
+/// What a client may say in the address of a socket on one topic. A token is not among it: addresses end up in logs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Wishes {
+struct SocketWishes {
+    /// The cursor of the last frame that the client applied.
     since: Option<String>,
-    profile: Option<String>,
-    topics: Option<String>,
+    profile: Option<Profile>,
+}
+
+/// How much of the protocol a socket speaks, for clients that cannot name a subprotocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Profile {
+    Plain,
+    V1,
+}
+
+/// What a client may say in the address of a stream on one topic.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StreamWishes {
+    since: Option<String>,
+}
+
+/// What a client may say in the address of a stream on many topics.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ManyWishes {
+    topics: String,
 }
 
 async fn watch_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
@@ -169,20 +193,27 @@ async fn watch_many(here: Here, caller: Caller, request: HttpRequest, payload: w
 }
 
 async fn stream_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>) -> Result<HttpResponse, Problem> {
-    open_stream(here, caller, request, vec![Topic::Pipeline(*id)]).await
+    stream_one(here, caller, request, Topic::Pipeline(*id)).await
 }
 
 async fn stream_execution(here: Here, caller: Caller, request: HttpRequest, id: web::Path<ExecutionId>) -> Result<HttpResponse, Problem> {
-    open_stream(here, caller, request, vec![Topic::Execution(*id)]).await
+    stream_one(here, caller, request, Topic::Execution(*id)).await
 }
 
 async fn stream_monitor(here: Here, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    open_stream(here, caller, request, vec![Topic::Monitor]).await
+    stream_one(here, caller, request, Topic::Monitor).await
+}
+
+/// A browser says by `Last-Event-ID` what it saw last; a program may say it in the address.
+async fn stream_one(here: Here, caller: Caller, request: HttpRequest, topic: Topic) -> Result<HttpResponse, Problem> {
+    let StreamWishes { since } = wishes_of(&request)?;
+    let seen = request.headers().get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+    open_stream(here, caller, request, vec![topic], seen.or(since)).await
 }
 
 async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let wanted = wishes_of(&request)?.topics.unwrap_or_default();
-    let mut topics = wanted
+    let ManyWishes { topics } = wishes_of(&request)?;
+    let mut topics = topics
         .split(',')
         .filter(|topic| !topic.is_empty())
         .map(|topic| {
@@ -197,15 +228,18 @@ async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result
         let detail = format!("name 1 to {} topics, as in /sse?topics=monitor,execution:7", here.settings.max_topics);
         return Err(Problem::new(Code::InvalidQuery).detail(detail));
     }
-    open_stream(here, caller, request, topics).await
+    open_stream(here, caller, request, topics, None).await
 }
 
 /// Opens a socket on one topic, or one that takes commands.
 async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Option<Topic>, payload: web::Payload) -> Result<HttpResponse, Problem> {
     caller.may_read(topic.unwrap_or(Topic::Monitor))?;
-    let wishes = wishes_of(&request)?;
+    let wishes = match topic {
+        Some(_) => wishes_of::<SocketWishes>(&request)?,
+        None => wishes_of::<Nothing>(&request).map(|Nothing {}| SocketWishes::default())?,
+    };
     let pass = here.live.admit(&request)?;
-    let is_v1 = offers_v1(&request) || wishes.profile.as_deref() == Some("v1");
+    let is_v1 = offers_v1(&request) || wishes.profile == Some(Profile::V1);
 
     let watching = match topic {
         Some(topic) => Some(Watching::new(
@@ -251,13 +285,13 @@ async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Op
     Ok(response)
 }
 
-async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>) -> Result<HttpResponse, Problem> {
+/// Opens a stream; where `since` is the very state that a topic is in, that topic begins without a snapshot.
+async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>, since: Option<String>) -> Result<HttpResponse, Problem> {
     topics.iter().try_for_each(|topic| caller.may_read(*topic))?;
-    wishes_of(&request)?;
     let pass = here.live.admit(&request)?;
     let mut watched = Vec::with_capacity(topics.len());
     for topic in topics {
-        watched.push(Watching::new(here.live.join(&here.hub, topic).await?, Form::Events, None));
+        watched.push(Watching::new(here.live.join(&here.hub, topic).await?, Form::Events, since.as_deref()));
     }
     let mut connection = Connection::new(here.hub.sit(events::HEARTBEAT), pass);
     watched.into_iter().for_each(|watching| connection.watch(watching));
@@ -268,8 +302,8 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
         .body(Events::new(connection, &here.settings)))
 }
 
-fn wishes_of(request: &HttpRequest) -> Result<Wishes, Problem> {
-    Query::<Wishes>::extract(request).into_inner().map(|Query(wishes)| wishes)
+fn wishes_of<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    Query::<T>::extract(request).into_inner().map(|Query(wishes)| wishes)
 }
 
 fn offers_v1(request: &HttpRequest) -> bool {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -41,8 +42,18 @@ enum Command {
     Simulate(simulate::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    let Cli { config, command } = Cli::parse();
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The sentence that says what to change stands alone: a backtrace would bury it.
+            drop(writeln!(std::io::stderr(), "pipecast: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve { roles } => serve(load(config)?, roles),
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
@@ -67,6 +78,7 @@ fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
 }
 
 fn serve(config: Config, chosen: Vec<Role>) -> anyhow::Result<()> {
+    raise_file_limit(config.live.max_sockets);
     let chosen: BTreeSet<Role> = if chosen.is_empty() { Role::ALL.into() } else { chosen.into_iter().collect() };
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
@@ -94,6 +106,22 @@ fn serve(config: Config, chosen: Vec<Role>) -> anyhow::Result<()> {
 
 fn listen(kind: SignalKind) -> anyhow::Result<Signal> {
     signal(kind).context("cannot listen to signals")
+}
+
+/// Every socket needs a file descriptor, and the soft limit that shells start with is often 1,024. A process may raise it to the
+/// hard limit by itself.
+fn raise_file_limit(max_sockets: usize) {
+    /// Files, logs, databases and requests beside the sockets.
+    const OTHERS: u64 = 512;
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(limit) if limit < max_sockets as u64 + OTHERS => {
+            warn!(
+                "this process may hold {limit} file descriptors, which is less than live.max_sockets ({max_sockets}) needs; raise `ulimit -Hn` or lower the setting"
+            );
+        }
+        Ok(_) => {}
+        Err(error) => warn!("cannot raise the limit of file descriptors: {error}"),
+    }
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -2,6 +2,7 @@
 //! Knows nothing of the database; the watch goes there for what it does not hold.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, get, web};
@@ -13,6 +14,9 @@ use pipecast_model::{ExecutionId, PipelineId, Status, Timestamp, Topic};
 use pipecast_watch::{Last, Rendering, Watch};
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
+
+/// When a client may ask again after neither cache nor database answered, about.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// The newest status of a pipeline. All but the id is null where nothing is known of it.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -62,7 +66,10 @@ async fn find_status(
     caller.may_read(topic)?;
     let last = match watch.last(topic) {
         Some(last) => Some(last),
-        None => watch.fetch(topic).await.map_err(|error| Problem::ours(Code::Unavailable, &error))?,
+        None => watch
+            .fetch(topic)
+            .await
+            .map_err(|error| Problem::ours(Code::Unavailable, &error).retry_after(RETRY))?,
     };
     Ok(last.map_or_else(|| unknown(*id), |last| answer(*id, &last, &request)))
 }

@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 begun=$SECONDS
+# A test holds a thousand sockets at both ends.
+ulimit -n "$(ulimit -Hn)"
 step() { printf '\n== %s (%d s)\n' "$*" $((SECONDS - begun)); }
 missing() { echo "make test: $*" >&2; exit 1; }
 

@@ -4,9 +4,12 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on says so and ends")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::hmac;
 
 /// Nanoseconds of processor time, user and system, that all threads of a process have used. From the scheduler's own accounts,
 /// which count nanoseconds where `times` counts hundredths of a second.
@@ -122,4 +125,141 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The release binary as a service with a directory of its own below `target`, on a real disk.
+pub struct Service {
+    pub address: SocketAddr,
+    pub data: tempfile::TempDir,
+    child: Child,
+}
+
+impl Service {
+    /// The secret of both hosts.
+    pub const SECRET: &str = "the secret of the benches";
+
+    /// Starts it with these settings of the environment.
+    pub fn start(settings: &[(&str, &str)]) -> Self {
+        let data = tempfile::tempdir_in("target").unwrap();
+        let port = free_port();
+        let child = Command::new("target/release/pipecast")
+            .arg("serve")
+            .env("PIPECAST_DATA_DIR", data.path())
+            .env("PIPECAST_SERVER__LISTEN", format!("127.0.0.1:{port}"))
+            .env("PIPECAST_WEBHOOKS__GITHUB__SECRET", Self::SECRET)
+            .env("PIPECAST_WEBHOOKS__GITLAB__SECRET", Self::SECRET)
+            .envs(settings.iter().copied())
+            .stderr(fs::File::create(data.path().join("log")).unwrap())
+            .spawn()
+            .expect("target/release/pipecast; run cargo build --release first");
+        let service = Service {
+            child,
+            address: ([127, 0, 0, 1], port).into(),
+            data,
+        };
+        wait_for(service.address);
+        service
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Delivers a webhook of GitHub, which must be accepted.
+    pub fn deliver(&self, event: &str, id: &str, body: &str) {
+        let answer = ask_once(self.address, &github(event, id, body, "close"));
+        assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A workflow run in one state; `number` orders its tellings.
+pub fn run(id: usize, workflow: usize, status: &str, number: usize) -> String {
+    let (conclusion, status) = if status == "success" {
+        ("\"success\"", "completed")
+    } else {
+        ("null", status)
+    };
+    let (minute, second) = (number / 60 % 60, number % 60);
+    // As long as the tellings of a real host.
+    let padding = "x".repeat(5_000);
+    format!(
+        r#"{{"action":"{status}","workflow_run":{{"id":{id},"name":"CI {workflow}","workflow_id":{workflow},"run_number":{id},"run_attempt":1,"status":"{status}","conclusion":{conclusion},"head_branch":"main","updated_at":"2026-11-21T10:{minute:02}:{second:02}Z","padding":"{padding}"}},"repository":{{"id":501,"full_name":"acme/rocket"}}}}"#
+    )
+}
+
+/// A signed delivery of GitHub as bytes on the wire.
+pub fn github(event: &str, id: &str, body: &str, connection: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, Service::SECRET.as_bytes());
+    let tag: String = hmac::sign(&key, body.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!(
+        "POST /webhooks/github HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {connection}\r\nContent-Type: application/json\r\nX-GitHub-Event: {event}\r\nX-GitHub-Delivery: {id}\r\nX-Hub-Signature-256: sha256={tag}\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// Opens a WebSocket at `path` and leaves it at the end of the handshake's answer.
+pub fn open_socket(address: SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+    stream
+}
+
+/// The payload of the next frame.
+pub fn read_frame(stream: &mut impl Read) -> Vec<u8> {
+    let mut header = [0; 2];
+    stream.read_exact(&mut header).unwrap();
+    let length = match header[1] {
+        126 => {
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            usize::from(u16::from_be_bytes(length))
+        }
+        127 => {
+            let mut length = [0; 8];
+            stream.read_exact(&mut length).unwrap();
+            usize::try_from(u64::from_be_bytes(length)).unwrap()
+        }
+        short => usize::from(short),
+    };
+    let mut payload = vec![0; length];
+    stream.read_exact(&mut payload).unwrap();
+    payload
+}
+
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn wait_for(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens on {address}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// One request with `Connection: close`, and everything that came back.
+pub fn ask_once(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }

@@ -207,6 +207,44 @@ async fn one_stream_carries_many_topics() {
 }
 
 #[tokio::test]
+async fn a_stream_goes_on_where_its_reader_was() {
+    let app = app_with_a_run(|_| {}).await;
+    let cursor = Stream::open(app.address, "/sse/pipeline/1")
+        .await
+        .next()
+        .await
+        .expect("a snapshot")
+        .id
+        .expect("a cursor");
+
+    let mut current = Stream::open(app.address, &format!("/sse/pipeline/1?since={cursor}")).await;
+    let mut outdated = Stream::open(app.address, "/sse/pipeline/1?since=elsewhen-1").await;
+    assert_eq!(outdated.next().await.expect("an event").kind, "snapshot");
+    app.deliver_github("workflow_run", &run(1001, "completed", Some("success"), 9)).await;
+
+    assert_eq!(current.next().await.expect("an event").kind, "status_change");
+}
+
+#[tokio::test]
+async fn a_parameter_that_would_do_nothing_is_refused() {
+    let app = app_with_a_run(|_| {}).await;
+
+    for path in [
+        "/ws/monitor?topics=pipeline:1",
+        "/ws?since=a-1",
+        "/ws/pipeline/1?profile=v2",
+        "/sse/monitor?profile=v1",
+        "/sse",
+        "/sse?topics=tractor:9",
+    ] {
+        let Err((status, problem)) = Socket::open(app.address, path, &[]).await else {
+            panic!("{path} was let in")
+        };
+        assert!(status == 400 && problem.contains("invalid_query"), "{path}: {status} {problem}");
+    }
+}
+
+#[tokio::test]
 async fn pages_of_other_origins_are_refused_before_the_upgrade() {
     let app = app_with_a_run(|config| config.live.allowed_origins = vec!["https://board.example.org".into()]).await;
     let own = format!("http://{}", app.address);

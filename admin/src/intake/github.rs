@@ -54,8 +54,10 @@ fn json(delivery: &Delivery) -> Result<Cow<'_, str>, Outcome> {
         .headers
         .iter()
         .any(|(name, value)| name == "content-type" && value.starts_with("application/x-www-form-urlencoded"));
-    // No JSON begins with these letters, so the form is known even where the header was not kept.
-    if declared || delivery.body.starts_with(b"payload=") {
+    // No JSON begins with these letters, so the form is known even where the header was not kept; and no form begins with a
+    // brace, so JSON is known where a program posts it under its default content type.
+    let is_form = declared && !delivery.body.trim_ascii_start().starts_with(b"{");
+    if is_form || delivery.body.starts_with(b"payload=") {
         let field = form_urlencoded::parse(&delivery.body).find(|(name, _)| name == "payload");
         return field.map(|(_, payload)| payload).ok_or_else(|| lacks("field payload in its form"));
     }
