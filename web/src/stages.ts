@@ -9,10 +9,10 @@ export interface Stage {
   jobs: Job[];
 }
 
-/** In the order in which the stages first begin; a job that failed and may do so does not count. */
+/** In the order in which the stages first begin, then in the host's; a job that failed and may do so does not count. */
 export function stagesOf(jobs: Job[]): Stage[] {
   const byName = new Map<string, Job[]>();
-  for (const job of [...jobs].sort((a, b) => a.id - b.id)) {
+  for (const job of [...jobs].sort(byHost)) {
     const name = job.stage ?? '';
     const known = byName.get(name);
     if (known) known.push(job);
@@ -24,6 +24,19 @@ export function stagesOf(jobs: Job[]): Stage[] {
     status: worst(jobs.filter((job) => !job.allow_failure || isActive(statusOf(job.status))).map((job) => job.status)),
   }));
   return stages.sort((a, b) => beginOf(a.jobs) - beginOf(b.jobs));
+}
+
+/** Hosts count their jobs up as they make them, stage by stage; ours are counted as they were told. */
+function byHost(a: Job, b: Job): number {
+  return Number(a.external_id) - Number(b.external_id) || a.id - b.id;
+}
+
+/** When the first of them began; null where none has. */
+export function firstBegin(jobs: Job[]): string | null {
+  return jobs.reduce<string | null>(
+    (first, { started_at: at }) => (at && (!first || Date.parse(at) < Date.parse(first)) ? at : first),
+    null,
+  );
 }
 
 function beginOf(jobs: Job[]): number {

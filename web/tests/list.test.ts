@@ -126,6 +126,7 @@ test('of several statuses the one that most needs a look stands for all', () => 
 
 test('stages stand in the order in which they began, and what may fail does not count', () => {
   const stages = stagesOf([
+    job(3, 'release', { status: 'queued', external_id: '9' }),
     job(5, 'deploy', { status: 'blocked' }),
     job(4, 'test', { started_at: '2026-11-21T10:01:00Z', status: 'running' }),
     job(1, 'build', { started_at: '2026-11-21T10:00:00Z' }),
@@ -135,6 +136,7 @@ test('stages stand in the order in which they began, and what may fail does not 
     'build success 1,2',
     'test running 4',
     'deploy blocked 5',
+    'release queued 3',
   ]);
 });
 

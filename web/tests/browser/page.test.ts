@@ -13,6 +13,20 @@ if (reason) console.warn(`browser tests are left out: ${reason}`);
 
 const rocket: Run = { id: 1001, repository: 'acme/rocket', workflow: 'CI', number: 12, title: 'Fix the flaky retry', began: 20 };
 
+/** Both languages and both themes, each with its words. */
+const LOOKS = [
+  {
+    options: { locale: 'en-US', colorScheme: 'light' },
+    words: { running: 'Running', failed: 'Failed', passed: 'Passed', first: 'Waiting for the first webhook', s15: '15s', retry: 'Try now' },
+    said: { reconnecting: 'Reconnecting', stale: 'Stale', silent: 'silent for long', lost: 'Its end may have been lost' },
+  },
+  {
+    options: { locale: 'zh-CN', colorScheme: 'dark' },
+    words: { running: '运行中', failed: '失败', passed: '通过', first: '等待第一个 Webhook', s15: '15秒', retry: '立即重试' },
+    said: { reconnecting: '正在重连', stale: '数据可能已过时', silent: '久无消息', lost: '结束通知可能已丢失' },
+  },
+] as const;
+
 /** The row of a pipeline in the list. */
 function row(page: Page, name: string) {
   return page.locator('.row', { hasText: name });
@@ -43,18 +57,18 @@ describe.skipIf(reason)('the page', () => {
     await service?.remove();
   });
 
-  test('a posted delivery changes it within a moment', async () => {
-    const { page, errors, close } = await openPage(browser, service.url);
-    await page.getByRole('heading', { name: 'Waiting for the first webhook' }).waitFor();
+  test.each(LOOKS)('a posted delivery changes it within a moment ($options.locale, $options.colorScheme)', async ({ options, words }) => {
+    const { page, errors, close } = await openPage(browser, service.url, options);
+    await page.getByRole('heading', { name: words.first }).waitFor();
 
     await run(service, rocket, 'in_progress');
-    await row(page, 'acme/rocket').locator('.state', { hasText: 'Running' }).waitFor();
+    await row(page, 'acme/rocket').locator('.state', { hasText: words.running }).waitFor();
     const first = await row(page, 'acme/rocket').locator('.length').innerText();
     await expect.poll(() => row(page, 'acme/rocket').locator('.length').innerText(), { timeout: 5_000 }).not.toBe(first);
 
     await run(service, rocket, 'failure', 15);
-    await row(page, 'acme/rocket').locator('.state', { hasText: 'Failed' }).waitFor();
-    expect(await row(page, 'acme/rocket').locator('.length').innerText()).toBe('15s');
+    await row(page, 'acme/rocket').locator('.state', { hasText: words.failed }).waitFor();
+    expect(await row(page, 'acme/rocket').locator('.length').innerText()).toBe(words.s15);
     expect(await row(page, 'acme/rocket').innerText()).toMatch(/#12\s+Fix the flaky retry/);
     expect(errors).toEqual([]);
     await close();
@@ -70,43 +84,49 @@ describe.skipIf(reason)('the page', () => {
     await close();
   });
 
-  test('a killed service shows as reconnecting, and the page resumes with what it missed', async () => {
-    await run(service, rocket, 'in_progress');
-    const list = await openPage(browser, service.url);
-    const one = await openPage(browser, `${service.url}/executions/1`);
-    await live(list.page);
-    await one.page.getByRole('heading', { name: 'Fix the flaky retry' }).waitFor();
+  test.each(LOOKS)(
+    'a killed service shows as reconnecting, and the page resumes with what it missed ($options.locale)',
+    async ({ options, words, said }) => {
+      await run(service, rocket, 'in_progress');
+      const list = await openPage(browser, service.url, options);
+      const one = await openPage(browser, `${service.url}/executions/1`, options);
+      await live(list.page);
+      await one.page.getByRole('heading', { name: 'Fix the flaky retry' }).waitFor();
 
-    await service.kill();
-    await Promise.all([phase(list.page, 'reconnecting'), phase(one.page, 'reconnecting')]);
-    await list.page.getByRole('button', { name: 'Try now' }).waitFor();
-    expect(await list.page.locator('header [role="status"]').innerText()).toBe('Reconnecting');
+      await service.kill();
+      await Promise.all([phase(list.page, 'reconnecting'), phase(one.page, 'reconnecting')]);
+      await list.page.getByRole('button', { name: words.retry }).waitFor();
+      expect(await list.page.locator('header [role="status"]').innerText()).toBe(said.reconnecting);
 
-    await service.again();
-    await run(service, rocket, 'success', 10);
-    await Promise.all([live(list.page), live(one.page)]);
-    await row(list.page, 'acme/rocket').locator('.state', { hasText: 'Passed' }).waitFor();
-    await one.page.locator('header .state', { hasText: 'Passed' }).waitFor();
-    expect(own([...list.errors, ...one.errors])).toEqual([]);
-    await list.close();
-    await one.close();
-  });
+      await service.again();
+      await run(service, rocket, 'success', 10);
+      await Promise.all([live(list.page), live(one.page)]);
+      await row(list.page, 'acme/rocket').locator('.state', { hasText: words.passed }).waitFor();
+      await one.page.locator('header .state', { hasText: words.passed }).waitFor();
+      expect(own([...list.errors, ...one.errors])).toEqual([]);
+      await list.close();
+      await one.close();
+    },
+  );
 
-  test('a silent connection is called stale, and is live again once it speaks', async () => {
-    await run(service, rocket, 'in_progress');
-    const { page, close } = await openPage(browser, service.url);
-    await live(page);
+  test.each(LOOKS)(
+    'a silent connection is called stale, and is live again once it speaks ($options.locale)',
+    async ({ options, words, said }) => {
+      await run(service, rocket, 'in_progress');
+      const { page, close } = await openPage(browser, service.url, options);
+      await live(page);
 
-    service.freeze();
-    await phase(page, 'stale');
-    expect(await page.locator('header [data-phase]').innerText()).toContain('Stale');
+      service.freeze();
+      await phase(page, 'stale');
+      expect(await page.locator('header [data-phase]').innerText()).toContain(said.stale);
 
-    service.thaw();
-    await live(page);
-    await run(service, rocket, 'success', 10);
-    await row(page, 'acme/rocket').locator('.state', { hasText: 'Passed' }).waitFor();
-    await close();
-  });
+      service.thaw();
+      await live(page);
+      await run(service, rocket, 'success', 10);
+      await row(page, 'acme/rocket').locator('.state', { hasText: words.passed }).waitFor();
+      await close();
+    },
+  );
 
   test('no network is called offline', async () => {
     const { page, close } = await openPage(browser, service.url);
@@ -323,11 +343,13 @@ describe.skipIf(reason)('an execution of which nothing has been heard for long',
     const browser = await openBrowser();
     try {
       await run(service, rocket, 'in_progress');
-      const { page, close } = await openPage(browser, service.url);
-      await row(page, 'acme/rocket').locator('.length', { hasText: 'silent for long' }).waitFor({ timeout: 100_000 });
-      await page.goto(`${service.url}/executions/1`);
-      await page.getByRole('note').getByText('Its end may have been lost').waitFor();
-      await close();
+      for (const { options, said } of LOOKS) {
+        const { page, close } = await openPage(browser, service.url, options);
+        await row(page, 'acme/rocket').locator('.length', { hasText: said.silent }).waitFor({ timeout: 100_000 });
+        await page.goto(`${service.url}/executions/1`);
+        await page.getByRole('note').getByText(said.lost).waitFor();
+        await close();
+      }
     } finally {
       await browser.close();
       await service.remove();
