@@ -11,11 +11,14 @@ if [ -z "$profdata" ] || [ -z "$cov" ]; then
 fi
 . tests/need.sh
 need_postgres || { echo "coverage: needs a PostgreSQL server, see tests/need.sh" >&2; exit 1; }
-export CARGO_TARGET_DIR=target/coverage RUSTFLAGS="-C instrument-coverage" LLVM_PROFILE_FILE="$PWD/target/coverage/profiles/%p-%m.profraw"
-rm -rf target/coverage/profiles
+ulimit -n "$(ulimit -Hn)"
+profiles=$PWD/target/coverage
+rm -rf "$profiles" && mkdir -p "$profiles"
+export RUSTC_WORKSPACE_WRAPPER=$PWD/deploy/instrument.sh LLVM_PROFILE_FILE="$profiles/%p-%m.profraw"
 cargo test --workspace --quiet
 objects=$(cargo test --workspace --no-run --message-format=json 2>/dev/null |
-  sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' | sort -u | sed 's/^/-object /')
-"$profdata" merge -sparse target/coverage/profiles/*.profraw -o target/coverage/all.profdata
+  sed -n 's/.*"executable":"\([^"]*\)".*/-object \1/p' | sort -u)
+"$profdata" merge -sparse "$profiles"/*.profraw -o "$profiles/all.profdata"
 # shellcheck disable=SC2086
-"$cov" report $objects -instr-profile=target/coverage/all.profdata -ignore-filename-regex='(/registry/|/rustc/|/tests/|/benches/|/examples/)' --show-region-summary=false --show-branch-summary=false
+"$cov" report $objects -instr-profile="$profiles/all.profdata" -show-region-summary=false -show-branch-summary=false \
+  -ignore-filename-regex='(/registry/|/rustc/|/tests/|/tests\.rs|/benches/|/examples/)'

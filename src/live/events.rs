@@ -55,15 +55,15 @@ impl MessageBody for Events {
         if events.is_over {
             return Poll::Ready(None);
         }
-        events.connection.seat.sleep(cx.waker());
-        if let Some(retry_ms) = events.connection.seat.must_leave() {
-            let farewell = events.end(retry_ms);
-            return Poll::Ready(Some(Ok(farewell)));
-        }
         if let Some(opening) = events.opening.take() {
             return Poll::Ready(Some(Ok(opening)));
         }
-        if events.connection.seat.is_due() {
+        let calls = events.connection.seat.sleep(cx.waker());
+        if let Some(retry_ms) = calls.leave {
+            let farewell = events.end(retry_ms);
+            return Poll::Ready(Some(Ok(farewell)));
+        }
+        if calls.clock {
             if Instant::now() >= events.ends {
                 let farewell = events.end(rand::random_range(0..1_000));
                 return Poll::Ready(Some(Ok(farewell)));

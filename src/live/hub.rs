@@ -31,10 +31,12 @@ pub struct Hub {
 struct Taken {
     /// Tells who sits here from who sat here before.
     generation: u64,
-    /// Present while the watcher sleeps. Taken out to wake it, so that it is woken once however many topics ring.
+    /// Set by its first poll. Waking it twice before it runs costs nothing: the runtime knows that it is awake.
     waker: Option<Waker>,
     /// When it next wants to look at the clock.
     due: Instant,
+    /// That moment has come.
+    is_due: bool,
     /// Set once the service drains: it is to leave, and to come back after so many milliseconds.
     leave: Option<u64>,
 }
@@ -77,6 +79,7 @@ impl Hub {
             generation,
             waker: None,
             due: Instant::now() + first,
+            is_due: false,
             leave: None,
         });
         self.wheel.borrow_mut().add((number, generation), first);
@@ -101,8 +104,8 @@ impl Hub {
     }
 
     fn wake(&self, number: usize) {
-        if let Some(waker) = self.seats.borrow_mut().get_mut(number).and_then(|taken| taken.waker.take()) {
-            waker.wake();
+        if let Some(waker) = self.seats.borrow().get(number).and_then(|taken| taken.waker.as_ref()) {
+            waker.wake_by_ref();
         }
     }
 }
@@ -118,6 +121,15 @@ impl Wheel {
         self.at = (self.at + 1) % WHEEL;
         std::mem::take(&mut self.slots[self.at])
     }
+}
+
+/// What calls a watcher besides new states.
+#[derive(Clone, Copy, Debug)]
+pub struct Calls {
+    /// The moment that was asked for with `wait` has come.
+    pub clock: bool,
+    /// Once, after the service has begun to drain: leave now, and tell the client to come back after so many milliseconds.
+    pub leave: Option<u64>,
 }
 
 /// A watcher's place in the hub; dropping it leaves.
@@ -142,34 +154,24 @@ impl Seat {
         self.forget(topic);
     }
 
-    /// Keeps the waker until something happens. Call at the start of every poll.
-    pub fn sleep(&self, waker: &Waker) {
+    /// Keeps the waker until something happens, and says what has happened besides new states. Call before going to sleep.
+    pub fn sleep(&self, waker: &Waker) -> Calls {
         let mut seats = self.hub.seats.borrow_mut();
         let taken = &mut seats[self.number];
         if !taken.waker.as_ref().is_some_and(|known| known.will_wake(waker)) {
             taken.waker = Some(waker.clone());
         }
-    }
-
-    /// Whether the moment that was asked for with `wait` has come.
-    pub fn is_due(&self) -> bool {
-        self.hub.seats.borrow()[self.number].due <= Instant::now()
+        let leave = taken.leave.filter(|_| !self.leaves.replace(taken.leave.is_some()));
+        Calls {
+            clock: std::mem::take(&mut taken.is_due),
+            leave,
+        }
     }
 
     /// To be woken once more after `after`, to the second.
     pub fn wait(&self, after: Duration) {
         self.hub.seats.borrow_mut()[self.number].due = Instant::now() + after;
         self.hub.wheel.borrow_mut().add((self.number, self.generation), after);
-    }
-
-    /// Once, after the service has begun to drain: leave now, and tell the client to come back after so many milliseconds.
-    pub fn must_leave(&self) -> Option<u64> {
-        if self.leaves.get() {
-            return None;
-        }
-        let leave = self.hub.seats.borrow()[self.number].leave;
-        self.leaves.set(leave.is_some());
-        leave
     }
 
     fn forget(&self, topic: Topic) {
@@ -200,10 +202,10 @@ async fn wake_by_topic(hub: Rc<Hub>) {
         hub.bell.answer(&mut topics).await;
         for topic in topics.drain(..) {
             let by_topic = hub.by_topic.borrow();
-            let mut seats = hub.seats.borrow_mut();
+            let seats = hub.seats.borrow();
             for number in by_topic.get(&topic).into_iter().flatten() {
-                if let Some(waker) = seats.get_mut(*number).and_then(|taken| taken.waker.take()) {
-                    waker.wake();
+                if let Some(waker) = seats.get(*number).and_then(|taken| taken.waker.as_ref()) {
+                    waker.wake_by_ref();
                 }
             }
         }
@@ -219,10 +221,13 @@ async fn wake_by_time(hub: Rc<Hub>) {
         for (number, generation) in seats {
             let due = hub
                 .seats
-                .borrow()
-                .get(number)
+                .borrow_mut()
+                .get_mut(number)
                 .filter(|taken| taken.generation == generation)
-                .map(|taken| taken.due);
+                .map(|taken| {
+                    taken.is_due = taken.due <= now;
+                    taken.due
+                });
             match due {
                 Some(due) if due <= now => hub.wake(number),
                 Some(due) => hub.wheel.borrow_mut().add((number, generation), due - now),

@@ -19,6 +19,9 @@ use super::mux::Mux;
 use super::protocol::{self, code};
 use crate::config;
 
+/// A socket that always has something to send still listens after so many frames.
+const LISTEN_AFTER: usize = 64;
+
 /// What a socket reads from.
 pub struct Inbound {
     /// Messages of the client.
@@ -42,6 +45,8 @@ pub struct Socket {
     tokens: f64,
     counted: Instant,
     phase: Phase,
+    /// Frames that went out since the client was last listened to.
+    unheard: usize,
     /// The library's body. Never polled; the inbound stream ends when it is dropped.
     _handshake: BoxBody,
 }
@@ -70,6 +75,7 @@ impl Socket {
             pinged: None,
             counted: now,
             phase: Phase::Open,
+            unheard: 0,
             settings,
             _handshake: handshake,
         };
@@ -95,6 +101,14 @@ impl Socket {
             self.control.clear();
             self.control.push_back(frame::close(code, reason));
             self.phase = Phase::Closing;
+        }
+    }
+
+    /// What goes out next: greetings and answers before states, and no states once it is closing.
+    fn next_frame(&mut self) -> Option<Bytes> {
+        match self.control.pop_front() {
+            None if self.phase == Phase::Open => self.connection.take(),
+            control => control,
         }
     }
 
@@ -217,11 +231,19 @@ impl MessageBody for Socket {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let socket = self.get_mut();
-        socket.connection.seat.sleep(cx.waker());
-        if let Some(retry_ms) = socket.connection.seat.must_leave() {
+        // The connection asks for one frame after another until there is none, so the rest is done once for all of them.
+        if socket.unheard < LISTEN_AFTER
+            && let Some(frame) = socket.next_frame()
+        {
+            socket.unheard += 1;
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        socket.unheard = 0;
+        let calls = socket.connection.seat.sleep(cx.waker());
+        if let Some(retry_ms) = calls.leave {
             socket.leave(retry_ms);
         }
-        if socket.connection.seat.is_due() {
+        if calls.clock {
             socket.look_at_the_clock();
         }
         socket.listen(cx);
@@ -231,15 +253,10 @@ impl MessageBody for Socket {
             let answers = mux.poll_joins(&mut socket.connection, cx);
             answers.iter().for_each(|answer| socket.say(answer));
         }
-        if let Some(frame) = socket.control.pop_front() {
-            return Poll::Ready(Some(Ok(frame)));
-        }
-        match socket.phase {
-            Phase::Open => match socket.connection.take() {
-                Some(frame) => Poll::Ready(Some(Ok(frame))),
-                None => Poll::Pending,
-            },
-            Phase::Closing | Phase::Closed => {
+        match socket.next_frame() {
+            Some(frame) => Poll::Ready(Some(Ok(frame))),
+            None if socket.phase == Phase::Open => Poll::Pending,
+            None => {
                 socket.phase = Phase::Closed;
                 Poll::Ready(None)
             }
