@@ -44,7 +44,7 @@ pub struct Args {
     /// Where the service listens.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
-    /// Deliveries a second, kept exactly; without it, life goes at its own pace of about eleven a second.
+    /// Deliveries a second, kept exactly; without it, life goes at its own pace of about thirteen a second.
     #[arg(long)]
     pub rate: Option<f64>,
     /// The same seed tells the same kind of life; without it, every simulation is another.
