@@ -80,3 +80,29 @@ export function barOf(started: string | null, finished: string | null, active: b
 function clamp(percent: number): number {
   return Math.min(100, Math.max(0, percent));
 }
+
+export interface Mark {
+  /** In percent of the span. */
+  left: number;
+  /** "0:30", "1:05:00". */
+  text: string;
+}
+
+/** Lengths between marks that people count in, in seconds. */
+const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 14_400, 43_200, 86_400, 604_800];
+
+/** At most six marks at round distances. */
+export function marksOf(span: Span): Mark[] {
+  const length = (span.to - span.from) / 1_000;
+  const step = STEPS.find((one) => length / one <= 5) ?? length;
+  const marks: Mark[] = [];
+  for (let at = 0; at <= length; at += step) marks.push({ left: (at / length) * 100, text: clockLength(at) });
+  return marks;
+}
+
+function clockLength(seconds: number): string {
+  if (seconds === 0) return '0';
+  const pad = (n: number): string => String(Math.floor(n)).padStart(2, '0');
+  const [hours, minutes, rest] = [Math.floor(seconds / 3_600), Math.floor(seconds / 60) % 60, seconds % 60];
+  return hours ? `${hours}:${pad(minutes)}:${pad(rest)}` : `${minutes}:${pad(rest)}`;
+}
