@@ -108,6 +108,7 @@ async fn executions_are_listed_by_number_and_attempt() {
 async fn jobs_belong_to_their_execution() {
     let app = TestApp::start().await;
     app.deliver_github("workflow_run", &run(1001, "in_progress", None, 1)).await;
+    app.until_status(1, "running").await;
     for job in [1, 2, 3] {
         let body = json!({
             "action": "in_progress",

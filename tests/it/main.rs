@@ -9,6 +9,7 @@ mod config;
 mod forge;
 mod health;
 mod http;
+mod limits;
 mod live;
 mod openapi;
 mod process;

@@ -1,0 +1,178 @@
+//! What sockets and streams refuse, and how they end those that go too far.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::app::TestApp;
+use crate::live::app_with_a_run;
+use crate::socket::{Frame, Socket, Stream};
+
+#[tokio::test]
+async fn a_parameter_that_would_do_nothing_is_refused() {
+    let app = app_with_a_run(|_| {}).await;
+
+    for path in [
+        "/ws/monitor?topics=pipeline:1",
+        "/ws?since=a-1",
+        "/ws/pipeline/1?profile=v2",
+        "/sse/monitor?profile=v1",
+        "/sse",
+        "/sse?topics=tractor:9",
+    ] {
+        let Err((status, problem)) = Socket::open(app.address, path, &[]).await else {
+            panic!("{path} was let in")
+        };
+        assert!(status == 400 && problem.contains("invalid_query"), "{path}: {status} {problem}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_origins_are_refused_before_the_upgrade() {
+    let app = app_with_a_run(|config| config.live.allowed_origins = vec!["https://board.example.org".into()]).await;
+    let own = format!("http://{}", app.address);
+
+    for (origin, allowed) in [
+        (own.as_str(), true),
+        ("https://board.example.org", true),
+        ("https://evil.example", false),
+        ("null", false),
+    ] {
+        let opened = Socket::open(app.address, "/ws/pipeline/1", &[("Origin", origin)]).await;
+        assert_eq!(opened.is_ok(), allowed, "{origin}");
+        if let Err((status, problem)) = opened {
+            assert_eq!(status, 403);
+            assert!(problem.contains("origin_refused") && problem.contains("live.allowed_origins"), "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_in_the_address_is_refused() {
+    let app = TestApp::start().await;
+
+    let Err((status, problem)) = Socket::open(app.address, "/ws/pipeline/1?token=eyJhbGciOi", &[]).await else {
+        panic!("it was let in")
+    };
+
+    assert_eq!(status, 400);
+    assert!(problem.contains("token") && !problem.contains("eyJhbGciOi"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_frame_header_that_declares_16_gib_closes_with_1009() {
+    let app = app_with_a_run(|_| {}).await;
+    for v1 in [false, true] {
+        let mut socket = if v1 {
+            Socket::v1(app.address, "/ws").await
+        } else {
+            Socket::plain(app.address, "/ws/pipeline/1").await
+        };
+
+        let header = [&[0x82, 0xFF][..], &(16u64 << 30).to_be_bytes(), &[0; 4]].concat();
+        socket.raw(&header).await.expect("sent");
+
+        assert_eq!(socket.close_frame().await, (1009, "too_big".to_owned()), "v1: {v1}");
+    }
+}
+
+#[tokio::test]
+async fn broken_frames_close_with_the_code_that_says_why() {
+    let app = app_with_a_run(|_| {}).await;
+    let open = || async {
+        let mut socket = Socket::v1(app.address, "/ws/pipeline/1").await;
+        socket.json_of("snapshot").await;
+        socket
+    };
+
+    let mut socket = open().await;
+    socket.send(0x81, &[0xC3, 0x28]).await;
+    assert_eq!(socket.close_frame().await.0, 1007, "text that is not UTF-8");
+
+    let mut socket = open().await;
+    socket.raw(&[0x81, 0x02, b'{', b'}']).await.expect("sent");
+    assert_eq!(socket.close_frame().await.0, 1002, "a frame without a mask");
+
+    let mut socket = open().await;
+    socket.send(0x89, b"there?").await;
+    assert_eq!(socket.next().await, Frame::Pong(b"there?".to_vec()));
+    socket.send(0x88, &1000u16.to_be_bytes()).await;
+    assert_eq!(socket.close_frame().await.0, 1000);
+    assert_eq!(socket.next().await, Frame::Gone);
+}
+
+#[tokio::test]
+async fn a_socket_that_shouts_is_closed() {
+    let app = app_with_a_run(|_| {}).await;
+    let mut socket = Socket::v1(app.address, "/ws").await;
+
+    for _ in 0..40 {
+        socket.say(&json!({"cmd": "pong"})).await;
+    }
+
+    let (code, reason) = socket.close_frame().await;
+    assert_eq!(code, 4429);
+    assert!(reason.contains("retry_ms="), "{reason}");
+}
+
+#[tokio::test]
+async fn a_socket_that_does_not_answer_pings_is_closed() {
+    let app = app_with_a_run(|config| {
+        config.live.ping = Duration::from_secs(1);
+        config.live.pong = Duration::from_secs(1);
+    })
+    .await;
+    let mut silent = Socket::plain(app.address, "/ws/pipeline/1").await;
+    let mut answering = Socket::v1(app.address, "/ws/pipeline/1").await;
+
+    let answers = async {
+        for _ in 0..3 {
+            answering.json_of("ping").await;
+            answering.say(&json!({"cmd": "pong"})).await;
+        }
+    };
+    let ((code, _), ()) = tokio::join!(silent.close_frame(), answers);
+
+    assert_eq!(code, 4412);
+}
+
+#[tokio::test]
+async fn a_socket_that_has_lived_long_is_asked_to_come_back() {
+    let app = app_with_a_run(|config| {
+        config.live.lifetime = Duration::from_secs(1);
+        config.live.ping = Duration::from_secs(1);
+    })
+    .await;
+
+    let mut socket = Socket::v1(app.address, "/ws/pipeline/1").await;
+    let answers = async {
+        loop {
+            match socket.next().await {
+                Frame::Text(frame) if frame["type"] == "ping" => socket.say(&json!({"cmd": "pong"})).await,
+                Frame::Close(code, _) => return code,
+                Frame::Gone => panic!("gone without a close frame"),
+                _ => {}
+            }
+        }
+    };
+
+    assert_eq!(answers.await, 1001);
+}
+
+#[tokio::test]
+async fn a_full_node_refuses_and_lets_in_again_when_someone_leaves() {
+    let app = app_with_a_run(|config| config.live.max_sockets = 2).await;
+    let first = Socket::plain(app.address, "/ws/pipeline/1").await;
+    let _second = Stream::open(app.address, "/sse/monitor").await;
+
+    let Err((status, _)) = Socket::open(app.address, "/ws/pipeline/1", &[]).await else {
+        panic!("one too many was let in")
+    };
+    assert_eq!(status, 503);
+    drop(first);
+
+    app.until("a place becomes free", || async {
+        Socket::open(app.address, "/ws/pipeline/1", &[]).await.is_ok()
+    })
+    .await;
+}
