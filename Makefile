@@ -24,7 +24,7 @@ page: ## Build web/dist, the page that the binary carries
 bench: ## Measure against floors in the same run and print ratios (about 15 minutes)
 	@deploy/bench.sh
 
-prove: ## The long proofs: fifty kills under load, a thousand reconnects (about 20 minutes)
+prove: ## The long proof: fifty kills while hosts deliver, and nothing lost (about 10 minutes with the build)
 	@deploy/prove.sh
 
 coverage: ## Line coverage of the workspace, printed

@@ -29,6 +29,7 @@ const DELIVERIES: usize = 10_000;
 
 fn main() {
     rig::describe_machine();
+    println!("limits raised: none");
     let library = build_library();
     for delay_us in [0, 4_000] {
         println!("-- with {} ms added to each sync, median of {RUNS} runs", delay_us / 1_000);
@@ -60,10 +61,10 @@ fn build_library() -> PathBuf {
     let built = Command::new("cc")
         .args(["-shared", "-fPIC", "-O2", "-o"])
         .arg(&library)
-        .arg("benches/rig/slow_sync.c")
+        .arg("benches/slow_sync.c")
         .arg("-ldl")
         .status();
-    assert!(built.unwrap().success(), "cc cannot build benches/rig/slow_sync.c");
+    assert!(built.unwrap().success(), "cc cannot build benches/slow_sync.c");
     library
 }
 

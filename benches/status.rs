@@ -26,6 +26,7 @@ const HANDSHAKE: &str = "GET /ws/pipeline/1 HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgra
 
 fn main() {
     rig::describe_machine();
+    println!("limits raised: open files to the hard limit; nginx: worker_connections 4,096");
     let (service, body) = service_with_a_pipeline();
     let nginx = Nginx::start(&body);
     println!(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The long proofs, at the size that the promises are made for.
+# The long proof, at the size that the promise is made for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"

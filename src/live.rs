@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::BoxBody;
+use actix_web::body::{BodyStream, BoxBody};
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
@@ -71,16 +71,13 @@ impl Live {
         }
     }
 
-    fn admit(&self, request: &HttpRequest) -> Result<Pass, Problem> {
+    fn admit(&self, request: &HttpRequest) -> Result<Pass, Refused> {
         let admitted = if self.draining.is_cancelled() {
             Err(Refused::Draining)
         } else {
             check_origin(request, &self.settings.allowed_origins).and_then(|()| self.door.enter(request.peer_addr().map(|address| address.ip())))
         };
-        admitted.map_err(|refused| {
-            metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1);
-            refused.into()
-        })
+        admitted.inspect_err(|refused| metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1))
     }
 
     async fn join(&self, hub: &Hub, topic: Topic) -> Result<pipecast_watch::Listener, Problem> {
@@ -176,19 +173,31 @@ struct ManyWishes {
     topics: String,
 }
 
-async fn watch_pipeline(here: Here, caller: Caller, request: HttpRequest, id: web::Path<PipelineId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn watch_pipeline(
+    here: Here,
+    caller: Result<Caller, Problem>,
+    request: HttpRequest,
+    id: web::Path<PipelineId>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     open_socket(here, caller, request, Some(Topic::Pipeline(*id)), payload).await
 }
 
-async fn watch_execution(here: Here, caller: Caller, request: HttpRequest, id: web::Path<ExecutionId>, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn watch_execution(
+    here: Here,
+    caller: Result<Caller, Problem>,
+    request: HttpRequest,
+    id: web::Path<ExecutionId>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
     open_socket(here, caller, request, Some(Topic::Execution(*id)), payload).await
 }
 
-async fn watch_monitor(here: Here, caller: Caller, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn watch_monitor(here: Here, caller: Result<Caller, Problem>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     open_socket(here, caller, request, Some(Topic::Monitor), payload).await
 }
 
-async fn watch_many(here: Here, caller: Caller, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
+async fn watch_many(here: Here, caller: Result<Caller, Problem>, request: HttpRequest, payload: web::Payload) -> Result<HttpResponse, Problem> {
     open_socket(here, caller, request, None, payload).await
 }
 
@@ -232,13 +241,29 @@ async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result
 }
 
 /// Opens a socket on one topic, or one that takes commands.
-async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Option<Topic>, payload: web::Payload) -> Result<HttpResponse, Problem> {
-    caller.may_read(topic.unwrap_or(Topic::Monitor))?;
+///
+/// A browser shows a page nothing of a refused handshake, and the page would try for ever. So who may not read, or has too many
+/// sockets, is let in and told by a close code that ends the trying.
+async fn open_socket(
+    here: Here,
+    caller: Result<Caller, Problem>,
+    request: HttpRequest,
+    topic: Option<Topic>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    if let Err(problem) = caller.and_then(|caller| caller.may_read(topic.unwrap_or(Topic::Monitor))) {
+        return turn_away(&request, payload, protocol::code::FORBIDDEN, "forbidden").map_err(|_| problem);
+    }
     let wishes = match topic {
         Some(_) => wishes_of::<SocketWishes>(&request)?,
         None => wishes_of::<Nothing>(&request).map(|Nothing {}| SocketWishes::default())?,
     };
-    let pass = here.live.admit(&request)?;
+    let pass = match here.live.admit(&request) {
+        Err(refused @ Refused::AddressFull) => {
+            return turn_away(&request, payload, protocol::code::CONNECTION_LIMIT, "connection_limit").map_err(|_| refused.into());
+        }
+        admitted => admitted?,
+    };
     let is_v1 = offers_v1(&request) || wishes.profile == Some(Profile::V1);
 
     let watching = match topic {
@@ -255,8 +280,7 @@ async fn open_socket(here: Here, caller: Caller, request: HttpRequest, topic: Op
         here.settings.inbound_frame_plain
     };
     let (payload, too_big) = guarded(&request, payload, most);
-    let (response, _session, messages) = actix_ws::handle_with_protocols(&request, payload, &[protocol::V1])
-        .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))?;
+    let (response, _session, messages) = upgrade(&request, payload)?;
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let inbound = Inbound {
         messages: messages.max_frame_size(most).aggregate_continuations().max_continuation_size(most),
@@ -300,6 +324,19 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"))
         .body(Events::new(connection, &here.settings)))
+}
+
+/// Finishes the handshake and closes at once. An error where this is no handshake at all.
+fn turn_away(request: &HttpRequest, payload: web::Payload, code: u16, reason: &str) -> Result<HttpResponse, Problem> {
+    let (response, _session, _messages) = upgrade(request, payload)?;
+    metrics::counter!("pipecast_closes_total", "code" => code.to_string()).increment(1);
+    let farewell = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(frame::close(code, reason))]);
+    Ok(response.map_body(|_, _| BoxBody::new(BodyStream::new(farewell))))
+}
+
+fn upgrade(request: &HttpRequest, payload: web::Payload) -> Result<(HttpResponse, actix_ws::Session, actix_ws::MessageStream), Problem> {
+    actix_ws::handle_with_protocols(request, payload, &[protocol::V1])
+        .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))
 }
 
 fn wishes_of<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {

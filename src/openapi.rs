@@ -43,7 +43,7 @@ pub fn text() -> String {
 /// Routes that are no ordinary handlers: upgrades, streams, text.
 fn by_hand() -> Vec<(&'static str, Operation)> {
     const SOCKET: &str = "WebSocket. Text frames of one JSON object each: first a `snapshot`, then a `status_change` for each change. \
-        The subprotocol `pipecast.v1` adds `hello`, `subscribed`, `ping`, `gap`, `error` and `reconnect`.";
+        The subprotocol `pipecast.v1` adds `hello`, `subscribed`, `unsubscribed`, `ping`, `error` and `reconnect`.";
     const STREAM: &str = "Server-sent events: first `snapshot`, then `status_change`; `Last-Event-ID` or `since` resumes.";
     let upgrade = |id, summary| operation(id, "live", summary, SOCKET, "101", "The socket is open");
     let stream = |id, summary| operation(id, "live", summary, STREAM, "200", "The stream is open");

@@ -71,7 +71,9 @@ async fn find_status(
             .await
             .map_err(|error| Problem::ours(Code::Unavailable, &error).retry_after(RETRY))?,
     };
-    Ok(last.map_or_else(|| unknown(*id), |last| answer(*id, &last, &request)))
+    Ok(last
+        .filter(|last| !last.is_gone)
+        .map_or_else(|| unknown(*id), |last| answer(*id, &last, &request)))
 }
 
 fn answer(id: PipelineId, last: &Arc<Last>, request: &HttpRequest) -> HttpResponse {

@@ -16,6 +16,10 @@ command -v npm >/dev/null && node -e "process.exit(parseInt(process.versions.nod
 need_chromium || missing "needs Chromium; install the package chromium, or set CHROMIUM to its path"
 need_postgres || missing "needs a PostgreSQL server; start one, or set PIPECAST_TEST_POSTGRES to a URL whose user may create databases"
 
+if [ ! -d "${PIPECAST_PAYLOADS:-../shared/payloads}" ]; then
+  echo "LEFT OUT: the tests on real payloads; set PIPECAST_PAYLOADS to a folder SOURCE/HOST/EVENT/FILE.json with signature_vectors.json"
+fi
+
 step "format"
 cargo fmt --check
 

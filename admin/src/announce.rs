@@ -137,6 +137,13 @@ impl Announcer {
     async fn tell(&self, topics: &[Topic]) {
         let states = match self.reader.list_states(topics).await {
             Ok(states) => states,
+            Err(error) if topics.len() > 1 && !matches!(error, pipecast_store::Error::Unavailable { .. }) => {
+                // One row that cannot be read must not keep the others from being told.
+                for topic in topics {
+                    Box::pin(self.tell(std::slice::from_ref(topic))).await;
+                }
+                return;
+            }
             Err(error) => {
                 metrics::counter!("pipecast_announce_failures_total").increment(1);
                 warn!("cannot read the states of {} topics, they are told later: {}", topics.len(), chain(&error));

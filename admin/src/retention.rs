@@ -65,6 +65,7 @@ async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) ->
         tx.commit().await?;
         sum.bodies += pruned.bodies;
         sum.deliveries += pruned.deliveries;
+        sum.changes += pruned.changes;
     }
     if sum != Pruned::default() {
         info!(

@@ -220,6 +220,37 @@ mod tests {
         }
     }
 
+    fn door(change: impl FnOnce(&mut config::Live)) -> Arc<Door> {
+        let mut settings = config::Config::defaults().live;
+        change(&mut settings);
+        Door::new(settings)
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_loopback_has_no_limit() {
+        let door = door(|settings| settings.max_sockets_per_ip = 2);
+        let stranger: Option<IpAddr> = Some([203, 0, 113, 7].into());
+
+        let passes: Vec<_> = (0..2).map(|_| door.enter(stranger).expect("within its share")).collect();
+
+        assert_eq!(door.enter(stranger).err(), Some(Refused::AddressFull));
+        assert!(door.enter(Some([203, 0, 113, 8].into())).is_ok(), "another address");
+        assert!((0..50).map(|_| door.enter(Some([127, 0, 0, 1].into()))).all(|pass| pass.is_ok()));
+        drop(passes);
+        assert!(door.enter(stranger).is_ok(), "it has left");
+    }
+
+    #[test]
+    fn strangers_come_in_at_a_bounded_rate() {
+        let door = door(|settings| settings.handshakes_per_second = 5);
+        let knock = |last: u8| door.enter(Some([203, 0, 113, last].into()));
+
+        let passes: Vec<_> = (0..5).map(|last| knock(last).expect("within the rate")).collect();
+
+        assert_eq!(knock(9).err(), Some(Refused::TooFast));
+        assert_eq!(door.inside_now(), passes.len());
+    }
+
     #[test]
     fn neighbours_in_one_ipv6_network_are_one_address() {
         let one: IpAddr = "2001:db8:1:2::1".parse().expect("an address");

@@ -40,7 +40,15 @@ impl Mux {
 
     /// Acts on a command and returns the answers that are due at once.
     pub fn hear(&mut self, text: &str, connection: &mut Connection) -> Vec<String> {
-        match serde_json::from_str::<Command>(text) {
+        let command = serde_json::from_str::<Command>(text);
+        // Each topic has an answer of its own, so what one command may name bounds what it may make us say.
+        if let Ok(Command::Sub { cid, topics: _ } | Command::Unsub { cid, topics: _ }) = &command
+            && command.as_ref().is_ok_and(|command| command.topics() > self.settings.max_topics)
+        {
+            let message = format!("a command names at most {} topics", self.settings.max_topics);
+            return vec![protocol::error(*cid, "limit_exceeded", &message, false)];
+        }
+        match command {
             Ok(Command::Sub { cid, topics }) => topics.iter().filter_map(|wanted| self.subscribe(cid, wanted, connection).err()).collect(),
             Ok(Command::Unsub { cid, topics }) => topics.iter().map(|topic| self.unsubscribe(cid, topic, connection)).collect(),
             Ok(Command::Auth { cid }) => vec![protocol::error(
@@ -95,7 +103,7 @@ impl Mux {
         if connection.watches(topic) || self.joining.contains(&topic) {
             return Err(protocol::error(cid, "already_subscribed", &format!("{topic} is being watched already"), false));
         }
-        if connection.topics() + self.joining.len() >= self.settings.max_topics {
+        if connection.topics() + self.joins.len() >= self.settings.max_topics {
             let message = format!("a socket watches at most {} topics; open another", self.settings.max_topics);
             return Err(protocol::error(cid, "limit_exceeded", &message, false));
         }

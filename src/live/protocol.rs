@@ -29,6 +29,10 @@ pub mod code {
     pub const RATE_LIMITED: u16 = 4429;
     /// The client asked for something that cannot be.
     pub const BAD_REQUEST: u16 = 4500;
+    /// The caller may not read this.
+    pub const FORBIDDEN: u16 = 4503;
+    /// The address has as many connections as it may.
+    pub const CONNECTION_LIMIT: u16 = 4505;
 }
 
 /// What a client may say.
@@ -56,6 +60,17 @@ pub enum Command {
     },
     /// Answer to a ping; any inbound byte counts as one.
     Pong,
+}
+
+impl Command {
+    /// How many topics it names.
+    pub fn topics(&self) -> usize {
+        match self {
+            Command::Sub { topics, .. } => topics.len(),
+            Command::Unsub { topics, .. } => topics.len(),
+            Command::Auth { .. } | Command::Pong => 0,
+        }
+    }
 }
 
 /// A topic with the cursor that the client holds.

@@ -22,6 +22,9 @@ use crate::config;
 /// A socket that always has something to send still listens after so many frames.
 const LISTEN_AFTER: usize = 64;
 
+/// With so many answers unsent, no further command is read: a client that does not read what it asked for waits.
+const MOST_ANSWERS: usize = 256;
+
 /// What a socket reads from.
 pub struct Inbound {
     /// Messages of the client.
@@ -35,7 +38,7 @@ pub struct Socket {
     connection: Connection,
     inbound: Inbound,
     settings: Rc<config::Live>,
-    /// Frames that go before any state: greetings, pongs, answers. Bounded by the rate of commands.
+    /// Frames that go before any state: greetings, pongs, answers. Bounded by `MOST_ANSWERS` and the answers to one command.
     control: VecDeque<Bytes>,
     mux: Option<Box<Mux>>,
     is_v1: bool,
@@ -113,12 +116,11 @@ impl Socket {
     }
 
     fn listen(&mut self, cx: &mut Context<'_>) {
-        while self.phase == Phase::Open {
+        while self.phase == Phase::Open && self.control.len() < MOST_ANSWERS {
             let Poll::Ready(message) = Pin::new(&mut self.inbound.messages).poll_next(cx) else {
                 return;
             };
             self.heard = Instant::now();
-            self.pinged = None;
             match message {
                 Some(Ok(AggregatedMessage::Pong(_))) => {}
                 Some(Ok(AggregatedMessage::Close(_))) => self.close(code::DONE, ""),
@@ -191,23 +193,23 @@ impl Socket {
 
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
+        let quiet = now.duration_since(self.heard);
         match self.pinged {
             _ if now >= self.ends => self.close(code::LIFETIME, "lifetime"),
-            Some(pinged) if now.duration_since(pinged) >= self.settings.pong => self.close(code::NO_PONG, "no_pong"),
-            Some(_) => self.connection.seat.wait(self.settings.pong),
-            None => {
-                let quiet = now.duration_since(self.heard);
-                if quiet >= self.settings.ping || self.is_v1 {
-                    self.control.push_back(frame::PING);
-                    if self.is_v1 {
-                        self.say(&protocol::ping());
-                    }
-                    self.pinged = Some(now);
-                    self.connection.seat.wait(self.settings.pong);
-                } else {
-                    self.connection.seat.wait(self.settings.ping - quiet);
-                }
+            Some(pinged) if self.heard < pinged && now.duration_since(pinged) >= self.settings.pong => self.close(code::NO_PONG, "no_pong"),
+            // A page cannot see the frames by which its browser answers, so a v1 socket hears from us even where we hear from it.
+            Some(pinged) if self.is_v1 && now.duration_since(pinged) < self.settings.ping => {
+                self.connection.seat.wait(self.settings.ping - now.duration_since(pinged))
             }
+            _ if self.is_v1 || quiet >= self.settings.ping => {
+                self.control.push_back(frame::PING);
+                if self.is_v1 {
+                    self.say(&protocol::ping());
+                }
+                self.pinged = Some(now);
+                self.connection.seat.wait(self.settings.pong.min(self.settings.ping));
+            }
+            _ => self.connection.seat.wait(self.settings.ping - quiet),
         }
     }
 
@@ -243,10 +245,11 @@ impl MessageBody for Socket {
         if let Some(retry_ms) = calls.leave {
             socket.leave(retry_ms);
         }
+        // What the client has said comes first: a pong may lie there already.
+        socket.listen(cx);
         if calls.clock {
             socket.look_at_the_clock();
         }
-        socket.listen(cx);
         if let Some(mux) = &mut socket.mux
             && socket.phase == Phase::Open
         {

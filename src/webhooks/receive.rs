@@ -147,7 +147,7 @@ impl Receiver {
         let refusal = Work::Refusal(Refusal {
             id: DeliveryId::fresh(),
             host,
-            source: source.chars().take(LONGEST_SOURCE).collect(),
+            source: source.chars().filter(|c| !c.is_control()).take(LONGEST_SOURCE).collect(),
             event: name(host, request).event,
             reason: reason.to_owned(),
             received_at: Timestamp::now(),

@@ -102,6 +102,24 @@ async fn broken_frames_close_with_the_code_that_says_why() {
 }
 
 #[tokio::test]
+async fn a_command_that_names_too_many_topics_gets_one_answer() {
+    let app = app_with_a_run(|_| {}).await;
+    let mut socket = Socket::v1(app.address, "/ws").await;
+    socket.json_of("hello").await;
+
+    for cmd in ["sub", "unsub"] {
+        socket.say(&json!({"cmd": cmd, "cid": 7, "topics": vec![""; 5_000]})).await;
+        let answer = socket.json().await;
+        assert_eq!(
+            (&answer["type"], &answer["code"], &answer["cid"]),
+            (&json!("error"), &json!("limit_exceeded"), &json!(7))
+        );
+    }
+    socket.say(&json!({"cmd": "sub", "topics": ["pipeline:1"]})).await;
+    assert_eq!(socket.json().await["type"], "subscribed", "nothing else was said");
+}
+
+#[tokio::test]
 async fn a_socket_that_shouts_is_closed() {
     let app = app_with_a_run(|_| {}).await;
     let mut socket = Socket::v1(app.address, "/ws").await;

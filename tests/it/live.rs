@@ -1,4 +1,4 @@
-//! Sockets and event streams as a client meets them: snapshots, changes, commands, limits, farewells.
+//! Sockets and event streams as a client meets them: snapshots, changes, commands, farewells.
 
 use std::time::Duration;
 
@@ -181,6 +181,37 @@ async fn one_socket_watches_many_topics_by_command() {
         socket.send(0x81, said.as_bytes()).await;
         assert_eq!(socket.json_of("error").await["code"], code, "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_pipeline_that_is_merged_into_another_leaves_its_watchers() {
+    let app = TestApp::start().await;
+    let mut monitor = Socket::v1(app.address, "/ws/monitor").await;
+    monitor.json_of("snapshot").await;
+    // A job knows only its workflow's name; the run that comes later knows the workflow.
+    let job = json!({
+        "action": "queued", "repository": {"id": 501, "full_name": "acme/rocket"},
+        "workflow_job": {"id": 9001, "run_id": 1001, "run_attempt": 1, "name": "build", "workflow_name": "Build", "status": "queued", "created_at": "2026-11-21T10:00:00Z"},
+    });
+    app.deliver_github("workflow_job", &job).await;
+    assert_eq!(monitor.json_of("status_change").await["topic"], "pipeline:1");
+    let mut single = Socket::v1(app.address, "/ws/pipeline/1").await;
+    single.json_of("snapshot").await;
+
+    app.deliver_github("workflow_run", &run(1001, "in_progress", None, 1)).await;
+
+    let gone = single.json_of("status_change").await;
+    assert_eq!((&gone["status"], &gone["data"]), (&json!("unknown"), &Value::Null));
+    app.until_status(2, "running").await;
+    let shown = Socket::plain(app.address, "/ws/monitor").await.json().await;
+    let topics: Vec<_> = shown["data"]["pipelines"]
+        .as_array()
+        .expect("a page")
+        .iter()
+        .map(|entry| entry["topic"].clone())
+        .collect();
+    assert_eq!(topics, ["pipeline:2"]);
+    assert_eq!(app.get("/api/v1/pipelines/1/status/realtime").await["status"], Value::Null);
 }
 
 #[tokio::test]

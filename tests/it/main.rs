@@ -12,6 +12,7 @@ mod http;
 mod limits;
 mod live;
 mod openapi;
+mod payloads;
 mod process;
 mod reconnect;
 mod shape;

@@ -226,6 +226,15 @@ async fn every_real_payload_is_received_and_none_ends_in_a_fault() {
     assert_eq!(app.count("SELECT count(*) FROM deliveries").await, sent);
 }
 
+/// Host, event as its header says it, and body of every real delivery; none where the folder is absent.
+pub fn real_files() -> Vec<(String, String, Vec<u8>)> {
+    let named = |(host, event, body): (String, String, Vec<u8>)| match host.as_str() {
+        "gitlab" => (host, hook(&event), body),
+        _ => (host, event, body),
+    };
+    payloads().map(|folder| files(&folder).into_iter().map(named).collect()).unwrap_or_default()
+}
+
 /// Host, event and body of every file of GitHub and GitLab.
 fn files(folder: &std::path::Path) -> Vec<(String, String, Vec<u8>)> {
     let mut found = Vec::new();

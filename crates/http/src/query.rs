@@ -53,6 +53,10 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        // No text that we keep has a NUL in it, and not every database takes one.
+        if request.query_string().contains("%00") {
+            return ready(Err(Problem::new(Code::InvalidQuery).detail("a parameter has a NUL character in it")));
+        }
         ready(
             web::Query::<T>::from_query(request.query_string())
                 .map(|query| Query(query.into_inner()))

@@ -27,23 +27,31 @@ impl Timestamp {
             .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f %z"))
             .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"));
         if let Ok(instant) = zoned {
-            return Some(Timestamp(instant.timestamp_micros()));
+            return Timestamp(instant.timestamp_micros()).within_years();
         }
         let bare = text.strip_suffix(" UTC").unwrap_or(text);
         NaiveDateTime::parse_from_str(bare, "%Y-%m-%d %H:%M:%S%.f")
             .or_else(|_| NaiveDateTime::parse_from_str(bare, "%Y-%m-%dT%H:%M:%S%.f"))
             .ok()
-            .map(|naive| Timestamp(naive.and_utc().timestamp_micros()))
+            .and_then(|naive| Timestamp(naive.and_utc().timestamp_micros()).within_years())
+    }
+
+    /// Years 0 to 9999 are what RFC 3339 can write; an instant outside could not be read back from its own text.
+    fn within_years(self) -> Option<Self> {
+        const YEAR_0: i64 = -62_167_219_200_000_000;
+        const YEAR_10000: i64 = 253_402_300_800_000_000;
+        (YEAR_0..YEAR_10000).contains(&self.0).then_some(self)
     }
 
     /// Epoch seconds, or milliseconds where the number is too large to be seconds before the year 5138.
     pub fn from_epoch(number: i64) -> Option<Self> {
         const LARGEST_SECONDS: u64 = 100_000_000_000;
-        match number {
+        let micros = match number {
             0 => None,
-            seconds if seconds.unsigned_abs() < LARGEST_SECONDS => seconds.checked_mul(1_000_000).map(Timestamp),
-            millis => millis.checked_mul(1_000).map(Timestamp),
-        }
+            seconds if seconds.unsigned_abs() < LARGEST_SECONDS => seconds.checked_mul(1_000_000),
+            millis => millis.checked_mul(1_000),
+        };
+        micros.and_then(|micros| Timestamp(micros).within_years())
     }
 
     /// Whole milliseconds from `earlier` to `self`; negative where `self` is the earlier one.

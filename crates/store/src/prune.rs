@@ -28,6 +28,8 @@ pub struct Pruned {
     pub bodies: u64,
     /// Rows of the ledger.
     pub deliveries: u64,
+    /// Notes on which delivery changed which topic.
+    pub changes: u64,
 }
 
 impl Tx {
@@ -45,8 +47,8 @@ impl Tx {
         let mut bodies = self.take_away(OLD_BODIES, now.minus(retention.bodies), limit).await?;
         bodies += self.prune_bodies_by_size(retention.bodies_bytes, limit - bodies.cast_signed()).await?;
         let deliveries = self.take_away(OLD_DELIVERIES, now.minus(retention.deliveries), limit).await?;
-        self.take_away(OLD_CHANGES, now.minus(retention.deliveries), limit).await?;
-        Ok(Pruned { bodies, deliveries })
+        let changes = self.take_away(OLD_CHANGES, now.minus(retention.deliveries), limit).await?;
+        Ok(Pruned { bodies, deliveries, changes })
     }
 
     async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64) -> Result<u64> {

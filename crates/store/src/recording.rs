@@ -191,7 +191,8 @@ impl Tx {
             if unsettled.contains(&id) {
                 let Some((newest, status)) = self.newest_execution(id).await? else {
                     self.delete_pipeline(id).await?;
-                    self.forget_topic(Topic::Pipeline(id)).await?;
+                    // Whoever watches it is to be told that it is gone.
+                    changed.push((Topic::Pipeline(id), row.seq + 1));
                     continue;
                 };
                 seen |= row.last_execution_id != Some(newest) || rows.contains(&newest);

@@ -1,7 +1,7 @@
 //! States: what a topic's announcement says, made of the rows as they are now.
 //! Knows nothing of what was announced before.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pipecast_model::{Announcement, Epoch, Execution, ExecutionId, Job, Pipeline, PipelineId, Status, Timestamp, Topic};
 use serde::Serialize;
@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::execution::executions_by_id;
 use crate::job::jobs_of;
 use crate::pipeline::view::{PipelineView, pipelines_after, pipelines_by_id, with_newest};
+use crate::topic::last_changes;
 use crate::{Reader, Result};
 
 /// Topics of one query.
@@ -46,7 +47,8 @@ impl Envelope {
 }
 
 impl Reader {
-    /// The current states of topics, as they are announced; a topic without a row is left out. Monitor is never asked for.
+    /// The current states of topics, as they are announced; a topic that never was is left out. A pipeline that has been merged
+    /// into another is `unknown` with null for data. Monitor is never asked for.
     ///
     /// An execution carries its first 500 jobs by id.
     pub async fn list_states(&self, topics: &[Topic]) -> Result<Vec<Announcement>> {
@@ -60,7 +62,21 @@ impl Reader {
                 .iter()
                 .filter_map(|topic| if let Topic::Execution(id) = topic { Some(*id) } else { None })
                 .collect();
-            let views = pipelines_by_id(&self.on, &pipelines).await?;
+            let mut views = pipelines_by_id(&self.on, &pipelines).await?;
+            let changed = last_changes(&self.on, &missing(&pipelines, &views)).await?;
+            // A commit may have come between the two queries: only a row that is missing after its change is really gone.
+            let looked_again: Vec<PipelineId> = changed.iter().map(|(id, ..)| *id).collect();
+            views.extend(pipelines_by_id(&self.on, &looked_again).await?);
+            let gone = missing(&looked_again, &views);
+            for (id, seq, timestamp) in changed.into_iter().filter(|(id, ..)| gone.contains(id)) {
+                let envelope = Envelope {
+                    status: Status::Unknown,
+                    previous_status: None,
+                    timestamp,
+                    seq,
+                };
+                states.push(envelope.around(Topic::Pipeline(id), &self.epoch, &()));
+            }
             states.extend(self.pipeline_states(views).await?);
             states.extend(self.execution_states(&executions).await?);
         }
@@ -101,6 +117,11 @@ impl Reader {
         });
         Ok(states.collect())
     }
+}
+
+fn missing(wanted: &[PipelineId], views: &[PipelineView]) -> Vec<PipelineId> {
+    let there: HashSet<PipelineId> = views.iter().map(|view| view.id).collect();
+    wanted.iter().copied().filter(|id| !there.contains(id)).collect()
 }
 
 fn envelope(view: &PipelineView) -> Envelope {

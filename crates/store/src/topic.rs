@@ -1,10 +1,12 @@
 //! Topics: which delivery gave which sequence, and what has not been announced yet.
 //! Knows nothing of the rows behind a topic.
 
-use pipecast_model::{DeliveryId, Timestamp, Topic};
+use std::collections::HashMap;
+
+use pipecast_model::{DeliveryId, PipelineId, Timestamp, Topic};
 use sqlx::QueryBuilder;
 
-use crate::engine::{On, on};
+use crate::engine::{On, Pool, on};
 use crate::error::Attempt;
 use crate::writer::Tx;
 use crate::{Error, Reader, Result};
@@ -24,6 +26,25 @@ impl Reader {
         };
         topics.into_iter().map(parse).collect()
     }
+}
+
+/// The last changes of pipelines, as far back as changes are kept: sequence and instant. Most that are asked for have none.
+pub(crate) async fn last_changes(on: &Pool, pipelines: &[PipelineId]) -> Result<Vec<(PipelineId, i64, Timestamp)>> {
+    if pipelines.is_empty() {
+        return Ok(Vec::new());
+    }
+    let by_name: HashMap<String, PipelineId> = pipelines.iter().map(|id| (Topic::Pipeline(*id).to_string(), *id)).collect();
+    let rows: Vec<(String, i64, Timestamp)> = on!(on, |db| {
+        let mut sql = QueryBuilder::new("SELECT topic, max(seq), max(at) FROM topic_changes WHERE topic IN (");
+        let mut names = sql.separated(", ");
+        for name in by_name.keys() {
+            names.push_bind(name);
+        }
+        sql.push(") GROUP BY topic");
+        sql.build_query_as().fetch_all(db).await
+    })
+    .attempted("read the last changes of topics")?;
+    Ok(rows.into_iter().filter_map(|(name, seq, at)| Some((*by_name.get(&name)?, seq, at))).collect())
 }
 
 impl Tx {
@@ -75,11 +96,5 @@ impl Tx {
             .attempted("note what was announced")?;
         }
         Ok(())
-    }
-
-    /// Forgets a topic whose row is gone.
-    pub(crate) async fn forget_topic(&mut self, topic: Topic) -> Result<()> {
-        const SQL: &str = "DELETE FROM dirty_topics WHERE topic = $1";
-        on!(&mut self.on, |db| sqlx::query(SQL).bind(topic.to_string()).execute(&mut **db).await.map(drop)).attempted("forget a topic")
     }
 }

@@ -89,10 +89,10 @@ impl Feed {
     }
 
     /// Up to `most` current values with numbers in `(after, until]`, in order. With `after` moving and `until` fixed this is a
-    /// snapshot in pages: what changes meanwhile gets a greater number and follows it.
+    /// snapshot in pages: what changes meanwhile gets a greater number and follows it. The monitor's leaves out what is gone.
     pub fn page(&self, after: u64, until: u64, most: usize) -> Vec<(u64, Arc<Last>)> {
         let values = self.values();
-        let is_current = |number: &u64, last: &Last| values.current.get(&last.topic) == Some(number);
+        let is_current = |number: &u64, last: &Last| values.current.get(&last.topic) == Some(number) && !(last.is_gone && self.topic == Topic::Monitor);
         values
             .by_number
             .range(after.saturating_add(1)..=until.max(after.saturating_add(1)))

@@ -37,6 +37,8 @@ pub struct Last {
     pub seq: i64,
     /// The cursor `<epoch>-<seq>`.
     pub id: String,
+    /// The topic's row is gone, as when a pipeline has been merged into another; there is nothing to show of it.
+    pub is_gone: bool,
     /// The fields of a live frame, without `type` and without braces: `"topic":…,"data":…`.
     fields: String,
     renderings: [OnceLock<Bytes>; 6],
@@ -52,6 +54,7 @@ impl Last {
             timestamp: announcement.timestamp,
             epoch: announcement.epoch.clone(),
             seq: announcement.seq,
+            is_gone: announcement.data.get() == "null",
             fields: fields(announcement, &id),
             id,
             renderings: Default::default(),

@@ -17,6 +17,9 @@ use crate::{Bell, Error, Feed, Last, Listener, Result};
 /// Topics are read from the database in batches of this size.
 const BATCH: usize = 256;
 
+/// A topic that has no state is kept only this long after it was asked for.
+const EMPTY_LINGER: Duration = Duration::from_secs(1);
+
 /// How much a node watches and for how long; see `config.default.toml`, section `[watch]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -288,7 +291,15 @@ impl Inner {
 
     /// Unsubscribes topics that nobody has listened to or asked for since the linger.
     async fn sweep(&self) {
-        let is_idle = |feed: &Feed| feed.idle_since().is_some_and(|since: Instant| since.elapsed() >= self.settings.linger);
+        let is_idle = |feed: &Feed| {
+            // A topic without a state is cheap to look for again, and whoever asks for any number of them must not fill the watch.
+            let linger = if feed.newest() == 0 {
+                self.settings.linger.min(EMPTY_LINGER)
+            } else {
+                self.settings.linger
+            };
+            feed.idle_since().is_some_and(|since: Instant| since.elapsed() >= linger)
+        };
         let idle: Vec<_> = {
             let feeds = self.feeds.read().unwrap_or_else(PoisonError::into_inner);
             feeds.values().filter(|feed| is_idle(feed)).map(|feed| feed.topic()).collect()

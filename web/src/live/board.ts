@@ -40,6 +40,11 @@ export class Board {
       this.pipelines.set(id, { ...known, status: state.status });
       return true;
     }
+    if (state.data === null && known && replaces(cursor, this.#cursors.get(id), snapshot)) {
+      // Merged into another pipeline: its own row is gone.
+      this.#cursors.set(id, cursor);
+      return this.pipelines.delete(id);
+    }
     if (!state.data?.project || !replaces(cursor, this.#cursors.get(id), snapshot)) return false;
     this.#cursors.set(id, cursor);
     this.pipelines.set(id, state.data);

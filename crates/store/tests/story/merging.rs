@@ -118,8 +118,9 @@ async fn an_execution_that_moves_leaves_no_empty_pipeline_behind() {
         let topics = open.tell(run("rocket", execution(12, 1, Status::Running, 1))).await;
 
         assert_eq!(open.ground.look("SELECT external_id FROM pipelines").await, ["id:7"]);
-        assert!(!topics.contains(&old));
-        assert!(!open.reader.list_dirty(10).await.unwrap().contains(&old), "nothing is left to announce of it");
+        assert!(topics.contains(&old), "whoever watches it is to be told");
+        let gone = open.reader.list_states(&[old]).await.unwrap().remove(0);
+        assert_eq!((gone.seq, gone.status, gone.data.get()), (2, Status::Unknown, "null"));
     }
 }
 
@@ -137,7 +138,7 @@ async fn executions_that_knew_a_name_only_follow_it_to_the_pipeline_that_has_it(
         let topics = open.tell(run("rocket", execution(12, 1, Status::Running, 12))).await;
 
         assert_eq!(open.ground.look("SELECT external_id FROM pipelines").await, ["id:7"]);
-        assert_eq!(topics.len(), 4, "the pipeline and three executions: {topics:?}");
+        assert_eq!(topics.len(), 5, "the pipeline, the one that is gone, and three executions: {topics:?}");
         let twice = "(SELECT topic FROM topic_changes GROUP BY topic, delivery_id HAVING count(*) > 1) AS twice";
         assert_eq!(open.ground.count(twice).await, 0, "a delivery gives a topic one sequence");
     }

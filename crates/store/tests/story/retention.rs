@@ -34,8 +34,22 @@ async fn bodies_go_by_age_before_their_rows_do_and_in_bounded_batches() {
             kept.push(delivery);
         }
 
-        assert_eq!(prune(&open, &retention, 3).await, Pruned { bodies: 3, deliveries: 2 });
-        assert_eq!(prune(&open, &retention, 3).await, Pruned { bodies: 2, deliveries: 0 });
+        assert_eq!(
+            prune(&open, &retention, 3).await,
+            Pruned {
+                bodies: 3,
+                deliveries: 2,
+                changes: 0
+            }
+        );
+        assert_eq!(
+            prune(&open, &retention, 3).await,
+            Pruned {
+                bodies: 2,
+                deliveries: 0,
+                changes: 0
+            }
+        );
         assert_eq!(prune(&open, &retention, 3).await, Pruned::default());
 
         let young = open.reader.find_delivery(kept[0].id).await.unwrap().unwrap();

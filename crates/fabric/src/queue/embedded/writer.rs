@@ -77,6 +77,8 @@ pub(super) struct Writer {
     /// Bounded by the messages in the queue: each of them changes once between two hand-outs.
     changes: Vec<Change>,
     write_changes_at: Option<Instant>,
+    /// The last commit failed.
+    failed: bool,
     closing: bool,
     rate: Rate,
 }
@@ -92,6 +94,7 @@ impl Writer {
             insert_bytes: 0,
             changes: Vec::new(),
             write_changes_at: None,
+            failed: false,
             closing: false,
             rate: Rate::new(),
         }
@@ -115,7 +118,7 @@ impl Writer {
 
     /// Waits for something to write, and then for company where that is worth it.
     async fn gather(&mut self) {
-        while self.inserts.is_empty() && self.changes.len() < CHANGES_ENOUGH && !self.closing {
+        while self.inserts.is_empty() && (self.changes.len() < CHANGES_ENOUGH || self.waits_after_failure()) && !self.closing {
             let job = match self.write_changes_at {
                 Some(at) => match timeout_at(at, self.inbox.recv()).await {
                     Ok(job) => job,
@@ -162,6 +165,11 @@ impl Writer {
         }
     }
 
+    /// After a failed commit its changes are tried again when it is time, however many they are: not at once, over and over.
+    fn waits_after_failure(&self) -> bool {
+        self.failed && self.write_changes_at.is_some_and(|at| at > Instant::now())
+    }
+
     fn is_full(&self) -> bool {
         self.inserts.len() >= GROUP_MESSAGES || self.insert_bytes >= GROUP_BYTES
     }
@@ -179,6 +187,7 @@ impl Writer {
         if !self.sync_delay.is_zero() {
             tokio::time::sleep(self.sync_delay).await;
         }
+        self.failed = committed.is_err();
         match committed {
             Ok(()) => {
                 let buried = self.changes.iter().filter(|change| matches!(change, Change::Bury { .. })).count();

@@ -1,6 +1,6 @@
 //! What the benches share: the processor time of a process, the machine's name, medians, and children that end with us.
 //! Every figure is a ratio to a floor that runs in the same minute on the same machine.
-#![allow(dead_code, unreachable_pub, reason = "each bench is a crate of its own and uses a part of it")]
+#![expect(dead_code, unreachable_pub, reason = "each bench is a crate of its own and uses a part of it")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a bench that cannot go on says so and ends")]
 
 use std::fs;
@@ -206,7 +206,30 @@ pub fn github(event: &str, id: &str, body: &str, connection: &str) -> String {
 
 /// Opens a WebSocket at `path` and leaves it at the end of the handshake's answer.
 pub fn open_socket(address: SocketAddr, path: &str) -> TcpStream {
-    let mut stream = TcpStream::connect(address).unwrap();
+    shake_hands(TcpStream::connect(address).unwrap(), path)
+}
+
+/// The same with as small a window as the kernel gives.
+pub fn open_narrow_socket(address: SocketAddr, path: &str) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(2_048).unwrap();
+    socket.connect(&address.into()).unwrap();
+    shake_hands(socket.into(), path)
+}
+
+/// Bytes that wait on the service's side of the connection from `peer`'s port, by the kernel's table.
+pub fn unsent(port: u16, peer: u16) -> u64 {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let (port, peer) = (format!(":{port:04X}"), format!(":{peer:04X}"));
+    let queue = |line: &str| {
+        let columns: Vec<_> = line.split_whitespace().collect();
+        let is_it = columns.get(1)?.ends_with(&port) && columns.get(2)?.ends_with(&peer);
+        is_it.then(|| u64::from_str_radix(columns.get(4)?.split_once(':')?.0, 16).ok()).flatten()
+    };
+    table.lines().find_map(queue).unwrap_or(0)
+}
+
+fn shake_hands(mut stream: TcpStream, path: &str) -> TcpStream {
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
     );
