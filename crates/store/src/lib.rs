@@ -16,6 +16,7 @@ mod query;
 mod reader;
 mod recording;
 mod reference;
+mod seq;
 mod source;
 mod stale;
 mod stamps;
