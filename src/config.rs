@@ -1,7 +1,7 @@
 //! Every setting: one documented struct a section, the defaults of `config.default.toml`, a file over them, the environment on top.
 //! Knows nothing of what the settings do, and nothing else in the project reads the environment.
 
-mod fabric;
+pub mod fabric;
 pub mod live;
 mod log;
 mod retention;
@@ -66,9 +66,6 @@ impl Config {
     /// `Impossible` with a sentence that names the settings.
     pub fn check(&self) -> Result<(), Error> {
         let impossible = |why: &str| Err(Error::Impossible(why.to_owned()));
-        if self.fabric.redis_url.is_some() {
-            return impossible("fabric.redis_url is set, but this build has no Redis backend; leave it empty to use the bus and cache inside the process");
-        }
         if self.fabric.amqp_url.is_some() {
             return impossible("fabric.amqp_url is set, but this build has no RabbitMQ backend; leave it empty to use the queue file in data_dir");
         }

@@ -12,8 +12,11 @@ use actix_web::web;
 use anyhow::{Context, bail};
 use pipecast_admin::Admin;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
+use pipecast_fabric::bus::redis::RedisBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
+use pipecast_fabric::cache::redis::RedisCache;
 use pipecast_fabric::queue::embedded::EmbeddedQueue;
+use pipecast_fabric::redis::Redis;
 use pipecast_fabric::{Bus, Cache, Queue};
 use pipecast_watch::Watch;
 use tokio::task::{Id, JoinSet};
@@ -91,8 +94,16 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         .await
         .context("cannot open the queue")?;
     let queue: Arc<dyn Queue> = Arc::new(queue);
-    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
-    let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
+    let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &fabric.redis_url {
+        Some(url) => {
+            let redis = Redis::open(fabric.redis.options(url, fabric.bus_backlog)?).context("cannot use fabric.redis_url")?;
+            (Arc::new(RedisBus::open(&redis)), Arc::new(RedisCache::open(&redis)))
+        }
+        None => (
+            Arc::new(EmbeddedBus::new(fabric.bus_backlog)),
+            Arc::new(EmbeddedCache::new(fabric.cache_entries)),
+        ),
+    };
 
     let admin = Admin {
         reader: reader.clone(),

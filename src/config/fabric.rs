@@ -7,6 +7,8 @@ use serde::Deserialize;
 
 use super::value;
 
+pub mod redis;
+
 /// Where the ports between processes live, and what their embedded backends hold.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,10 +19,12 @@ pub struct Fabric {
     /// The queue; not set: a file in the data directory.
     #[serde(deserialize_with = "value::optional_text")]
     pub amqp_url: Option<String>,
-    /// Messages that wait for a listener of the embedded bus.
+    /// Messages that wait for a listener of the bus.
     pub bus_backlog: usize,
     /// Entries of the embedded cache.
     pub cache_entries: u64,
+    /// How Redis is reached, where `redis_url` is set.
+    pub redis: redis::Redis,
     /// The embedded queue.
     pub queue: Queue,
 }

@@ -4,11 +4,12 @@
 pub mod bus;
 pub mod cache;
 pub mod queue;
+pub mod redis;
 
 mod error;
 
 pub use bus::{Bus, BusEvent, BusTap};
-pub use cache::Cache;
+pub use cache::{Cache, Foreign, Found};
 pub use error::Error;
 pub use queue::{Claim, ClaimId, Dead, Queue, Verdict};
 
