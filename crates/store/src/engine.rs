@@ -97,7 +97,8 @@ pub(crate) fn place(url: &str) -> Result<Place> {
 
 /// What stands before the colon, which is all of a URL that may be shown: the rest has a password in it.
 fn scheme_of(url: &str) -> String {
-    url.split_once(':').map_or_else(|| "(no scheme)".to_owned(), |(scheme, _)| format!("{scheme}:…"))
+    url.split_once(':')
+        .map_or_else(|| "(no scheme)".to_owned(), |(scheme, _)| format!("{scheme}:…"))
 }
 
 /// How a connection that writes is set up.

@@ -26,10 +26,7 @@ impl Reader {
     /// `BadUrl`; on SQLite `Unavailable` where the file cannot be opened.
     pub async fn connect(options: &Options) -> Result<Self> {
         let on = crate::engine::connect_reader(options).await?;
-        Ok(Reader {
-            on,
-            epoch: Arc::default(),
-        })
+        Ok(Reader { on, epoch: Arc::default() })
     }
 
     /// The epoch of every sequence in this database; `None` until the schema has been recognised.

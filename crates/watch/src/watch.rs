@@ -181,7 +181,10 @@ impl Inner {
         let topic = feed.topic();
         match self.cache.get(topic).await {
             Ok(Some(Found::Ours(bytes))) => {
-                if let Some(last) = self.understand(topic, &bytes).filter(|last| last.epoch == *self.reader.epoch()) {
+                if let Some(last) = self
+                    .understand(topic, &bytes)
+                    .filter(|last| self.reader.epoch().is_none_or(|epoch| last.epoch == *epoch))
+                {
                     metrics::counter!("pipecast_snapshot_reads_total", "source" => "cache").increment(1);
                     feed.offer(last, 1);
                     return Ok(());
