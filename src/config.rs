@@ -2,6 +2,7 @@
 //! Knows nothing of what the settings do, and nothing else in the project reads the environment.
 
 pub mod fabric;
+mod listen;
 pub mod live;
 mod log;
 mod retention;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use fabric::Fabric;
+pub use listen::Listen;
 pub use live::Live;
 pub use log::{Format, Log};
 pub use retention::Retention;
@@ -68,6 +70,9 @@ impl Config {
         let impossible = |why: &str| Err(Error::Impossible(why.to_owned()));
         if self.fabric.amqp_url.is_some() {
             return impossible("fabric.amqp_url is set, but this build has no RabbitMQ backend; leave it empty to use the queue file in data_dir");
+        }
+        if self.store.read_url.is_some() && !self.store.url.as_deref().is_some_and(|url| url.starts_with("postgres")) {
+            return impossible("store.read_url is set, but store.url is no PostgreSQL; only a PostgreSQL has replicas");
         }
         if !self.server.listen.ip().is_loopback() && self.server.anonymous_reading == pipecast_http::AnonymousReading::Loopback {
             return impossible(

@@ -66,7 +66,7 @@ impl Inner {
     /// A value of ours from the shared cache; `None` where it is of another epoch or in a form that this build does not know.
     fn understand(&self, topic: Topic, value: &[u8]) -> Option<Arc<Last>> {
         match serde_json::from_slice::<Announcement>(value) {
-            Ok(announcement) if announcement.epoch == *self.reader.epoch() => {
+            Ok(announcement) if self.reader.epoch().is_none_or(|epoch| announcement.epoch == *epoch) => {
                 reads::count(Layer::Shared, "hit");
                 Some(Arc::new(Last::new(&announcement)))
             }
