@@ -26,6 +26,9 @@ cargo fmt --check
 step "page: types, format, build, budget"
 (cd web && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; } && npm run --silent build && npm run --silent check)
 
+step "deployment files"
+deploy/check.sh
+
 step "lints"
 cargo clippy --workspace --all-targets -- -D warnings
 
