@@ -86,6 +86,9 @@ impl Config {
         if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
             return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
         }
+        if self.watch.foreign_every.is_zero() {
+            return impossible("watch.foreign_every is 0, which would ask Redis without a pause");
+        }
         if self.live.inbound_frame_plain > self.live.inbound_frame {
             return impossible("live.inbound_frame_plain is larger than live.inbound_frame");
         }

@@ -176,10 +176,13 @@ impl Announcer {
             }
         };
         let keep = KEEP.mul_f64(rand::random_range(0.9..=1.1));
+        // Cache first: who hears of a change must not find the state before it there.
         let cached = self.cache.offer(state.topic, &state.epoch, state.seq, text.clone(), keep).await;
-        let published = self.bus.publish(state.topic, text.clone()).await;
+        // Other programs that listen to pipelines know a change by its type, as our own sockets do.
+        let message = Bytes::from([br#"{"type":"status_change","#, &text[1..]].concat());
+        let published = self.bus.publish(state.topic, message.clone()).await;
         if matches!(state.topic, Topic::Pipeline(_)) {
-            self.bus.publish(Topic::Monitor, text).await?;
+            self.bus.publish(Topic::Monitor, message).await?;
         }
         cached.and(published)
     }

@@ -19,6 +19,7 @@ mod reader;
 mod recording;
 mod reference;
 mod replica;
+mod seq;
 mod source;
 mod stale;
 mod stamps;
