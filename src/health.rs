@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, get, web};
-use pipecast_fabric::Queue;
 use pipecast_fabric::redis::Redis;
+use pipecast_fabric::{Condition, Queue};
 use pipecast_http::{Caller, Subject};
 use pipecast_model::Lane;
 use pipecast_store::{Reader, Replica, Standing};
@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What a process is for; each has needs of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// Takes deliveries: needs the queue, or room in the spool that stands in for it.
+    /// Takes deliveries: needs the queue, or room in the spool that stands in for it, which makes it `degraded`.
     Receive,
     /// Shows states: needs the database or Redis.
     Show,
@@ -79,7 +79,7 @@ type Seen = BTreeMap<&'static str, Look>;
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Dependency)]
 pub struct Look {
-    /// `ok`, `behind` (a replica that lags and is left alone), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
+    /// `ok`, `degraded` (a queue that takes deliveries into the spool only), `behind` (a replica that lags and is left alone), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
     #[schema(example = "ok")]
     state: &'static str,
     /// How long it took to answer.
@@ -113,7 +113,7 @@ impl Duty {
         let is_ok = |name| seen.get(name).is_some_and(|look| look.state == "ok");
         let is_missing = seen.get("schema").is_some_and(|look| look.state == "missing");
         match self {
-            Duty::Receive => is_ok("queue") || is_ok("spool"),
+            Duty::Receive => is_ok("queue") || seen.get("queue").is_some_and(|look| look.state == "degraded"),
             Duty::Show => (is_ok("store") || is_ok("redis")) && !is_missing,
             Duty::Work => is_ok("store") && is_ok("schema") && is_ok("queue"),
             Duty::Keep => is_ok("store") && is_ok("schema"),
@@ -139,9 +139,14 @@ impl Dependency {
             Dependency::Redis(redis) => ok_or_down(tokio::time::timeout(PATIENCE, redis.check()).await),
             Dependency::Queue(queue) => {
                 let answer = tokio::time::timeout(PATIENCE, depth_of(queue.as_ref())).await;
-                let state = ok_or_down(answer.as_ref().map(Result::as_ref));
                 depth = answer.ok().and_then(Result::ok);
-                state
+                match (queue.condition(), &depth) {
+                    // It says that it is well, and does not answer.
+                    (Condition::Well, None) => "down",
+                    (Condition::Well, Some(_)) => "ok",
+                    (Condition::Degraded(_), _) => "degraded",
+                    (Condition::Down(_), _) => "down",
+                }
             }
             Dependency::Replica(replica) => match replica.standing() {
                 Standing::Serving => "ok",
@@ -284,8 +289,8 @@ mod tests {
     #[test]
     fn each_duty_has_its_own_needs() {
         assert!(met(Duty::Receive, &["queue"], &[("store", "down"), ("redis", "down")]));
-        assert!(met(Duty::Receive, &["spool"], &[("queue", "down")]));
-        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down"), ("spool", "full")]));
+        assert!(met(Duty::Receive, &[], &[("queue", "degraded")]));
+        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down")]));
 
         assert!(met(Duty::Show, &["store", "schema"], &[("redis", "down")]));
         assert!(met(Duty::Show, &["redis"], &[("store", "down"), ("schema", "unknown")]));
@@ -294,6 +299,7 @@ mod tests {
 
         assert!(met(Duty::Work, &["store", "schema", "queue"], &[("redis", "down")]));
         assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "down")]));
+        assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "degraded")]));
         assert!(!met(Duty::Work, &["store", "queue"], &[("schema", "missing")]));
 
         assert!(met(Duty::Keep, &["store", "schema"], &[("queue", "down")]));

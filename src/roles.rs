@@ -93,8 +93,11 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         log: _,
     } = config;
 
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
     let mut options = store.options(&data_dir);
+    // A worker and an admin alone keep nothing on this machine.
+    if plays(Role::Realtime) || !options.is_shared() {
+        std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
+    }
     if !plays(Role::Realtime) {
         options.read_connections = options.read_connections.min(READERS_OF_A_WORKER);
         options.read_url = None;
@@ -106,7 +109,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         None => (reader.clone(), None),
     };
     let ports = if plays(Role::Realtime) || plays(Role::Worker) {
-        Some(Ports::open(fabric, &data_dir, webhooks.max_body).await?)
+        Some(Ports::open(fabric, &data_dir, webhooks.max_body, plays(Role::Realtime)).await?)
     } else {
         None
     };

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::value;
 
+pub mod rabbitmq;
 pub mod redis;
 
 /// Where the ports between processes live, and what their embedded backends hold.
@@ -25,11 +26,15 @@ pub struct Fabric {
     pub cache_entries: u64,
     /// How Redis is reached, where `redis_url` is set.
     pub redis: redis::Redis,
-    /// The embedded queue.
+    /// How RabbitMQ is used, where `amqp_url` is set.
+    pub rabbitmq: rabbitmq::Rabbitmq,
+    /// What an edge keeps while RabbitMQ takes nothing.
+    pub spool: rabbitmq::Spool,
+    /// What a queue holds and how it retries, on either backend.
     pub queue: Queue,
 }
 
-/// Limits of the embedded queue.
+/// Limits of the queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
@@ -54,6 +59,11 @@ pub struct Queue {
 /// What an envelope adds to a body at most: its JSON with the headers that are kept.
 const ENVELOPE: u64 = 256 << 10;
 
+/// The largest message for bodies of at most `max_body` bytes.
+fn message_bytes(max_body: u64) -> usize {
+    usize::try_from(max_body + ENVELOPE).unwrap_or(usize::MAX)
+}
+
 impl Queue {
     /// What the embedded queue wants to know, for bodies of at most `max_body` bytes.
     pub fn options(&self, data_dir: &Path, max_body: u64) -> pipecast_fabric::queue::embedded::Options {
@@ -61,7 +71,7 @@ impl Queue {
             path: data_dir.join("queue.db"),
             max_messages: self.max_messages,
             max_bytes: self.max_size,
-            max_message_bytes: usize::try_from(max_body + ENVELOPE).unwrap_or(usize::MAX),
+            max_message_bytes: message_bytes(max_body),
             max_failures: self.max_failures,
             retry_base: self.retry_base,
             retry_cap: self.retry_cap,

@@ -253,7 +253,7 @@ pub(crate) async fn thousands_of_senders_at_once_are_all_stored(queues: &dyn Que
     join_all((0..3_000).map(|number| queue.send(Lane::Urgent, message(number))))
         .await
         .into_iter()
-        .for_each(|sent| sent.unwrap());
+        .for_each(|sent| assert!(sent.is_ok(), "{sent:?}"));
     queue.close().await;
 
     let queue = queues.open(Limits::default()).await;
