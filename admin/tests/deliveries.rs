@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pipecast_admin::{Admin, Ended, retention};
+use pipecast_admin::{Ended, Worker, retention};
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
@@ -75,19 +75,27 @@ impl House {
     }
 
     fn start(&mut self) {
-        let admin = Admin {
+        let writer = Arc::new(self.writer.take().unwrap());
+        let worker = Worker {
             reader: self.reader.clone(),
-            writer: self.writer.take().unwrap(),
+            writer: Arc::clone(&writer),
             queue: self.queue.clone(),
             bus: self.bus.clone(),
             cache: self.cache.clone(),
-            retention: retention::Settings {
-                keep: KEEP,
-                stale_after: self.stale_after,
-            },
+        };
+        let settings = retention::Settings {
+            keep: KEEP,
+            stale_after: self.stale_after,
         };
         let ending = CancellationToken::new();
-        self.running = Some((ending.clone(), tokio::spawn(admin.run(ending))));
+        let run = {
+            let ending = ending.clone();
+            async move {
+                let (worked, ()) = tokio::join!(worker.run(ending.clone()), retention::run(settings, writer, ending));
+                worked
+            }
+        };
+        self.running = Some((ending, tokio::spawn(run)));
     }
 
     async fn stop(&mut self) {

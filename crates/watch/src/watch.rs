@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pipecast_fabric::{Bus, BusEvent, BusTap, Cache};
+use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Found};
 use pipecast_model::{Announcement, Topic};
 use pipecast_store::Reader;
 use tokio::sync::Mutex;
@@ -123,6 +123,7 @@ impl Watch {
                 event = self.inner.tap.next() => match event {
                     Some(BusEvent::Message { topic, message }) => self.inner.take(topic, &message),
                     Some(BusEvent::Lost) => lost = !self.inner.heal().await,
+                    Some(BusEvent::Away) => lost = true,
                     None => return,
                 },
                 _ = tick.tick() => {
@@ -179,14 +180,17 @@ impl Inner {
     async fn fill_one(&self, feed: &Feed) -> Result<()> {
         let topic = feed.topic();
         match self.cache.get(topic).await {
-            Ok(Some(bytes)) => {
-                if let Some(last) = self.understand(topic, &bytes).filter(|last| last.epoch == *self.reader.epoch()) {
+            Ok(Some(Found::Ours(bytes))) => {
+                if let Some(last) = self
+                    .understand(topic, &bytes)
+                    .filter(|last| self.reader.epoch().is_none_or(|epoch| last.epoch == *epoch))
+                {
                     metrics::counter!("pipecast_snapshot_reads_total", "source" => "cache").increment(1);
                     feed.offer(last, 1);
                     return Ok(());
                 }
             }
-            Ok(None) => {}
+            Ok(Some(Found::Foreign(_)) | None) => {}
             Err(error) => debug!(%error, "the cache does not answer for {topic}; reading the database"),
         }
         metrics::counter!("pipecast_snapshot_reads_total", "source" => "store").increment(1);
@@ -202,7 +206,7 @@ impl Inner {
         let value = Bytes::from(serde_json::to_vec(announcement).expect("an announcement is plain JSON"));
         let offered = self
             .cache
-            .offer(announcement.topic, &announcement.epoch, announcement.seq, value, self.settings.cache_for)
+            .fill(announcement.topic, &announcement.epoch, announcement.seq, value, self.settings.cache_for)
             .await;
         if let Err(error) = offered {
             debug!(%error, "the cache does not take {}", announcement.topic);

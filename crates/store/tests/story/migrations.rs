@@ -51,7 +51,7 @@ async fn two_that_migrate_at_once_migrate_once() {
         assert_eq!(open.ground.count("_sqlx_migrations").await as usize, files("sqlite").len());
         assert_eq!(
             open.ground.look("SELECT value FROM meta WHERE key = 'epoch'").await,
-            [open.reader.epoch().0.clone()]
+            [open.reader.epoch().unwrap().0.clone()]
         );
     }
 }
