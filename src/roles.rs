@@ -109,7 +109,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         None => (reader.clone(), None),
     };
     let ports = if plays(Role::Realtime) || plays(Role::Worker) {
-        Some(Ports::open(fabric, &data_dir, webhooks.max_body, plays(Role::Realtime)).await?)
+        Some(Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?)
     } else {
         None
     };

@@ -9,6 +9,7 @@ use super::value;
 
 pub mod rabbitmq;
 pub mod redis;
+pub mod spool;
 
 /// Where the ports between processes live, and what their embedded backends hold.
 #[derive(Clone, Debug, Deserialize)]
@@ -26,21 +27,21 @@ pub struct Fabric {
     pub cache_entries: u64,
     /// How Redis is reached, where `redis_url` is set.
     pub redis: redis::Redis,
+    /// Limits of the queue.
+    pub queue: Queue,
     /// How RabbitMQ is used, where `amqp_url` is set.
     pub rabbitmq: rabbitmq::Rabbitmq,
-    /// What an edge keeps while RabbitMQ takes nothing.
-    pub spool: rabbitmq::Spool,
-    /// What a queue holds and how it retries, on either backend.
-    pub queue: Queue,
+    /// What stands in for it while it is away.
+    pub spool: spool::Spool,
 }
 
-/// Limits of the queue.
+/// Limits of the queue, on either backend.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Queue {
     /// Most messages that wait.
     pub max_messages: u64,
-    /// Most bytes that wait.
+    /// Most bytes that wait in the embedded queue; RabbitMQ looks after its own memory and disk.
     #[serde(deserialize_with = "value::size")]
     pub max_size: u64,
     /// A message that failed so often is buried.
@@ -51,7 +52,7 @@ pub struct Queue {
     /// Longest wait after many.
     #[serde(deserialize_with = "value::duration")]
     pub retry_cap: Duration,
-    /// Added to every commit.
+    /// Added to every commit of the embedded queue.
     #[serde(deserialize_with = "value::duration")]
     pub sync_delay: Duration,
 }
@@ -59,8 +60,8 @@ pub struct Queue {
 /// What an envelope adds to a body at most: its JSON with the headers that are kept.
 const ENVELOPE: u64 = 256 << 10;
 
-/// The largest message for bodies of at most `max_body` bytes.
-fn message_bytes(max_body: u64) -> usize {
+/// The largest message, for bodies of at most `max_body` bytes.
+fn max_message_bytes(max_body: u64) -> usize {
     usize::try_from(max_body + ENVELOPE).unwrap_or(usize::MAX)
 }
 
@@ -71,7 +72,7 @@ impl Queue {
             path: data_dir.join("queue.db"),
             max_messages: self.max_messages,
             max_bytes: self.max_size,
-            max_message_bytes: message_bytes(max_body),
+            max_message_bytes: max_message_bytes(max_body),
             max_failures: self.max_failures,
             retry_base: self.retry_base,
             retry_cap: self.retry_cap,

@@ -51,9 +51,6 @@ pub trait Queue: Send + Sync {
     /// The oldest buried messages, up to `most`.
     async fn dead(&self, most: usize) -> Result<Vec<Dead>>;
 
-    /// How the queue is doing, as far as it knows without asking anybody.
-    fn condition(&self) -> Condition;
-
     /// Stops handing out messages, writes what is pending and closes. Unsettled claims return with the next start.
     async fn close(&self);
 }
@@ -78,17 +75,6 @@ impl Durability {
             Durability::Spool => "spool",
         }
     }
-}
-
-/// How a queue is doing.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Condition {
-    /// As it should.
-    Well,
-    /// It takes messages, but not the usual way, for the reason given. Somebody should look at it.
-    Degraded(String),
-    /// It takes none, or soon will not, for the reason given.
-    Down(String),
 }
 
 /// Names a claim of this process. Means nothing after a restart.

@@ -1,25 +1,26 @@
-//! Settings of RabbitMQ and of the spool before it: sections `[fabric.rabbitmq]` and `[fabric.spool]`. Knows nothing of what goes there.
+//! Settings of RabbitMQ: section `[fabric.rabbitmq]`. Knows nothing of what is sent there.
 
-use std::path::Path;
 use std::time::Duration;
 
-use pipecast_fabric::queue::embedded;
+use anyhow::Context;
 use pipecast_fabric::queue::rabbitmq::RabbitmqOptions;
 use serde::Deserialize;
 
-use super::{Queue, message_bytes};
-use crate::config::value;
+use super::{Queue, value};
 
-/// How RabbitMQ is used, where `fabric.amqp_url` is set. What a queue holds and how it retries stands in `[fabric.queue]`.
+/// How RabbitMQ is used, where `fabric.amqp_url` is set.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rabbitmq {
+    /// Authorities in PEM that the certificate of an `amqps://` broker may come from; not set: those that the system trusts.
+    #[serde(deserialize_with = "value::optional_text")]
+    pub ca_file: Option<String>,
     /// What the names of the queues begin with.
     pub prefix: String,
-    /// A message that was handed out so often without a verdict is buried.
-    pub max_crashes: u32,
-    /// Messages that one worker holds at once.
+    /// Messages of the urgent lane that one worker holds at once; of the bulk lane a quarter.
     pub prefetch: u16,
+    /// A message that was delivered so often without a verdict is buried.
+    pub max_crashes: u32,
     /// Longest wait for a confirm.
     #[serde(deserialize_with = "value::duration")]
     pub confirm_timeout: Duration,
@@ -28,55 +29,38 @@ pub struct Rabbitmq {
     pub connect_timeout: Duration,
 }
 
-/// What an edge keeps while RabbitMQ takes nothing.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Spool {
-    /// Most messages.
-    pub max_messages: u64,
-    /// Most bytes.
-    #[serde(deserialize_with = "value::size")]
-    pub max_size: u64,
-    /// How long a delivery waits for RabbitMQ alone.
-    #[serde(deserialize_with = "value::duration")]
-    pub patience: Duration,
-}
-
 impl Rabbitmq {
-    /// What the fabric wants to know, for the broker at `url`, a queue with the limits of `queue`, and bodies of at most `max_body`
-    /// bytes.
-    pub fn options(&self, url: &str, queue: &Queue, max_body: u64) -> RabbitmqOptions {
+    /// What the fabric wants to know, for the broker at `url` and bodies of at most `max_body` bytes. How many messages wait, and how
+    /// failures are tried again, is said once for every queue, in `[fabric.queue]`.
+    ///
+    /// # Errors
+    /// The file of the authorities cannot be read.
+    pub fn options(&self, url: &str, queue: &Queue, max_body: u64) -> anyhow::Result<RabbitmqOptions> {
         let Rabbitmq {
+            ca_file,
             prefix,
-            max_crashes,
             prefetch,
+            max_crashes,
             confirm_timeout,
             connect_timeout,
-        } = self.clone();
-        RabbitmqOptions {
+        } = self;
+        let ca = match ca_file {
+            Some(path) => Some(std::fs::read_to_string(path).with_context(|| format!("cannot read fabric.rabbitmq.ca_file {path}"))?),
+            None => None,
+        };
+        Ok(RabbitmqOptions {
             url: url.to_owned(),
-            prefix,
+            ca,
+            prefix: prefix.clone(),
             max_messages: queue.max_messages,
-            max_message_bytes: message_bytes(max_body),
+            max_message_bytes: super::max_message_bytes(max_body),
             max_failures: queue.max_failures,
-            max_crashes,
+            max_crashes: *max_crashes,
             retry_base: queue.retry_base,
             retry_cap: queue.retry_cap,
-            prefetch,
-            confirm_timeout,
-            connect_timeout,
-        }
-    }
-}
-
-impl Spool {
-    /// What the embedded queue that serves as the spool wants to know.
-    pub fn options(&self, queue: &Queue, data_dir: &Path, max_body: u64) -> embedded::Options {
-        embedded::Options {
-            path: data_dir.join("spool.db"),
-            max_messages: self.max_messages,
-            max_bytes: self.max_size,
-            ..queue.options(data_dir, max_body)
-        }
+            prefetch: *prefetch,
+            confirm_timeout: *confirm_timeout,
+            connect_timeout: *connect_timeout,
+        })
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::{Claim, ClaimId, Condition, Dead, Durability, Error, Queue, Result, Verdict};
+use crate::{Claim, ClaimId, Dead, Durability, Error, Queue, Result, Verdict};
 
 mod board;
 mod file;
@@ -236,10 +236,6 @@ impl Queue for EmbeddedQueue {
 
     async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
         self.reader.dead(most).await
-    }
-
-    fn condition(&self) -> Condition {
-        Condition::Well
     }
 
     async fn close(&self) {

@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, ClaimId, Condition, Dead, Durability, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
 use crate::{Error, Result};
 
 mod consumer;
@@ -55,8 +55,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How to open the queue.
 #[derive(Clone)]
 pub struct RabbitmqOptions {
-    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://` with a certificate that the system trusts.
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`.
     pub url: String,
+    /// Authorities in PEM that the certificate of an `amqps://` broker may come from; none: those that the system trusts.
+    pub ca: Option<String>,
     /// What the names of the queues begin with.
     pub prefix: String,
     /// Most messages that wait at the broker; see the module for how sharp this is.
@@ -276,13 +278,6 @@ impl Queue for RabbitmqQueue {
         match timeout(self.options.confirm_timeout * 2, reading).await {
             Ok(dead) => dead.map_err(|error| unavailable(attempted, error)),
             Err(elapsed) => Err(unavailable(attempted, elapsed)),
-        }
-    }
-
-    fn condition(&self) -> Condition {
-        match self.publisher.absence() {
-            None => Condition::Well,
-            Some(error) => Condition::Down(crate::error::with_causes(&error)),
         }
     }
 

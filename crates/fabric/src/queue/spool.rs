@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::EmbeddedQueue;
-use super::{Claim, ClaimId, Condition, Dead, Durability, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
 use crate::error::with_causes;
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ const STRIKES: u32 = 3;
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Messages on their way from the spool to the primary at once.
 const DRAIN_AT_ONCE: usize = 64;
-/// From here on a spool whose primary is away counts as full, so that senders are led elsewhere before they are refused.
+/// From here on a spool counts as nearly full.
 const NEARLY_FULL: f64 = 0.8;
 
 /// The two queues as one.
@@ -52,7 +52,7 @@ struct Pair {
 
 impl SpooledQueue {
     /// Puts `spool` before `primary` and begins to move over what the spool holds. `patience` is how long a send waits for the
-    /// primary alone.
+    /// primary alone. The spool is opened with `max_failures` 1: what can never leave it is buried there at once.
     pub fn new(primary: Arc<dyn Queue>, spool: EmbeddedQueue, patience: Duration) -> Self {
         let pair = Arc::new(Pair {
             primary,
@@ -69,21 +69,18 @@ impl SpooledQueue {
         }
     }
 
-    /// How much of what it may hold the spool holds: 0 is nothing, 1 is all.
-    pub fn fullness(&self) -> f64 {
-        self.pair.spool.fullness()
+    /// Whether the spool is at 80 % of what it may hold: time to lead senders elsewhere while the primary is away, before they
+    /// are refused.
+    pub fn is_nearly_full(&self) -> bool {
+        self.pair.spool.fullness() >= NEARLY_FULL
     }
 
-    /// How many messages wait in the spool.
+    /// How many messages of a lane wait in the spool.
     ///
     /// # Errors
     /// `Unavailable`.
-    pub async fn spooled(&self) -> Result<u64> {
-        let mut spooled = 0;
-        for lane in Lane::ALL {
-            spooled += self.pair.spool.depth(lane).await?;
-        }
-        Ok(spooled)
+    pub async fn spooled(&self, lane: Lane) -> Result<u64> {
+        self.pair.spool.depth(lane).await
     }
 }
 
@@ -249,17 +246,6 @@ impl Queue for SpooledQueue {
         let mut dead = self.pair.primary.dead(most).await?;
         dead.extend(self.pair.spool.dead(most - dead.len()).await?);
         Ok(dead)
-    }
-
-    fn condition(&self) -> Condition {
-        let fullness = self.pair.spool.fullness();
-        let filled = format!("the spool is {:.0} % full", fullness * 100.0);
-        match self.pair.primary.condition() {
-            Condition::Well if fullness < NEARLY_FULL && !self.pair.is_open() => Condition::Well,
-            Condition::Well => Condition::Degraded(filled),
-            Condition::Degraded(why) | Condition::Down(why) if fullness < NEARLY_FULL => Condition::Degraded(format!("{why}; {filled}")),
-            Condition::Degraded(why) | Condition::Down(why) => Condition::Down(format!("{why}; {filled}")),
-        }
     }
 
     async fn close(&self) {

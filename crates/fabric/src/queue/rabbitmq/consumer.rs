@@ -100,7 +100,7 @@ impl Consumer {
     }
 
     async fn connect(&self, uri: &AMQPUri) -> lapin::Result<(Line, Deliveries)> {
-        let line = Line::open(uri, "pipecast consuming", self.options.connect_timeout).await?;
+        let line = Line::open(uri, &self.options, "pipecast consuming").await?;
         topology::declare(&line.connection, &self.options.prefix).await?;
         let prefetch = self.options.prefetch;
         let mut deliveries = Deliveries::new();

@@ -11,6 +11,8 @@ use lapin::tcp::{AsyncTcpStream, OwnedTLSConfig};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 
+use super::RabbitmqOptions;
+
 /// Silence after which either side takes the other for dead, where the URL says nothing else. Seconds.
 const HEARTBEAT: u16 = 10;
 /// How long a polite farewell may take.
@@ -27,8 +29,13 @@ pub(super) struct Line {
 struct Socket(Arc<Mutex<Option<std::net::TcpStream>>>);
 
 impl Line {
-    /// Connects within `patience`. `name` is shown by the broker's tools.
-    pub(super) async fn open(uri: &AMQPUri, name: &str, patience: Duration) -> lapin::Result<Line> {
+    /// Connects. `name` is shown by the broker's tools.
+    pub(super) async fn open(uri: &AMQPUri, options: &RabbitmqOptions, name: &str) -> lapin::Result<Line> {
+        let patience = options.connect_timeout;
+        let tls = OwnedTLSConfig {
+            identity: None,
+            cert_chain: options.ca.clone(),
+        };
         let mut uri = uri.clone();
         uri.query.heartbeat.get_or_insert(HEARTBEAT);
         let socket = Socket::default();
@@ -47,7 +54,7 @@ impl Line {
                     }
                     match uri.scheme {
                         AMQPScheme::AMQP => Ok(stream),
-                        AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, OwnedTLSConfig::default().as_ref()).await,
+                        AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await,
                     }
                 };
                 match tokio::time::timeout(patience, connecting).await {

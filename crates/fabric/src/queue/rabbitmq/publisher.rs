@@ -67,7 +67,7 @@ pub(super) struct Session {
 impl Session {
     /// Connects, makes sure of the queues, and starts a postman.
     pub(super) async fn open(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
-        let line = Line::open(uri, "pipecast publishing", options.connect_timeout).await?;
+        let line = Line::open(uri, options, "pipecast publishing").await?;
         topology::declare(&line.connection, &options.prefix).await?;
         let channel = line.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
@@ -115,11 +115,6 @@ impl Publisher {
             waiting: AtomicU64::new(0),
             since: AtomicU64::new(0),
         }
-    }
-
-    /// Why a message would be refused without being sent, if it would.
-    pub(super) fn absence(&self) -> Option<Error> {
-        self.present().err()
     }
 
     /// The session, where there is one that takes messages.
