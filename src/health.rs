@@ -10,7 +10,6 @@ use actix_web::{HttpResponse, get, web};
 use pipecast_fabric::Queue;
 use pipecast_fabric::queue::spool::SpooledQueue;
 use pipecast_fabric::redis::Redis;
-use pipecast_fabric::{Condition, Queue};
 use pipecast_http::{Caller, Subject};
 use pipecast_model::Lane;
 use pipecast_store::{Reader, Replica, Standing};
@@ -31,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What a process is for; each has needs of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
-    /// Takes deliveries: needs the queue, or room in the spool that stands in for it, which makes it `degraded`.
+    /// Takes deliveries: needs the queue, or room in the spool that stands in for it.
     Receive,
     /// Shows states: needs the database or Redis.
     Show,
@@ -117,7 +116,7 @@ impl Duty {
         let is_ok = |name| seen.get(name).is_some_and(|look| look.state == "ok");
         let is_missing = seen.get("schema").is_some_and(|look| look.state == "missing");
         match self {
-            Duty::Receive => is_ok("queue") || seen.get("queue").is_some_and(|look| look.state == "degraded"),
+            Duty::Receive => is_ok("queue") || is_ok("spool"),
             Duty::Show => (is_ok("store") || is_ok("redis")) && !is_missing,
             Duty::Work => is_ok("store") && is_ok("schema") && is_ok("queue"),
             Duty::Keep => is_ok("store") && is_ok("schema"),
@@ -144,14 +143,9 @@ impl Dependency {
             Dependency::Redis(redis) => ok_or_down(tokio::time::timeout(PATIENCE, redis.check()).await),
             Dependency::Queue(queue) => {
                 let answer = tokio::time::timeout(PATIENCE, depth_of(queue.as_ref())).await;
+                let state = ok_or_down(answer.as_ref().map(Result::as_ref));
                 depth = answer.ok().and_then(Result::ok);
-                match (queue.condition(), &depth) {
-                    // It says that it is well, and does not answer.
-                    (Condition::Well, None) => "down",
-                    (Condition::Well, Some(_)) => "ok",
-                    (Condition::Degraded(_), _) => "degraded",
-                    (Condition::Down(_), _) => "down",
-                }
+                state
             }
             Dependency::Spool(spool) => {
                 depth = spooled_in(spool).await.ok();
@@ -306,8 +300,8 @@ mod tests {
     #[test]
     fn each_duty_has_its_own_needs() {
         assert!(met(Duty::Receive, &["queue"], &[("store", "down"), ("redis", "down")]));
-        assert!(met(Duty::Receive, &[], &[("queue", "degraded")]));
-        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down")]));
+        assert!(met(Duty::Receive, &["spool"], &[("queue", "down")]));
+        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down"), ("spool", "full")]));
 
         assert!(met(Duty::Show, &["store", "schema"], &[("redis", "down")]));
         assert!(met(Duty::Show, &["redis"], &[("store", "down"), ("schema", "unknown")]));
@@ -316,7 +310,6 @@ mod tests {
 
         assert!(met(Duty::Work, &["store", "schema", "queue"], &[("redis", "down")]));
         assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "down")]));
-        assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "degraded")]));
         assert!(!met(Duty::Work, &["store", "queue"], &[("schema", "missing")]));
 
         assert!(met(Duty::Keep, &["store", "schema"], &[("queue", "down")]));

@@ -34,8 +34,6 @@ pub(super) struct Ports {
 }
 
 impl Ports {
-    /// `spools` says whether deliveries are taken here, so that they need a place while RabbitMQ is away.
-    ///
     /// # Errors
     /// Addresses that cannot be read, and files that cannot be opened.
     pub(super) async fn open(fabric: config::Fabric, data_dir: &Path, max_body: u64, roles: &BTreeSet<Role>) -> anyhow::Result<Ports> {
@@ -46,8 +44,6 @@ impl Ports {
             bus_backlog,
             cache_entries,
             redis,
-            rabbitmq,
-            spool,
             queue,
             rabbitmq,
             spool,
