@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod execution;
 mod job;
+mod known;
 mod migrate;
 mod options;
 mod pipeline;
@@ -20,6 +21,7 @@ mod source;
 mod stale;
 mod stamps;
 mod state;
+mod sync;
 mod topic;
 mod writer;
 
