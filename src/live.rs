@@ -36,6 +36,7 @@ pub mod hub;
 pub mod inbound;
 pub mod mux;
 pub mod protocol;
+pub mod runs;
 pub mod socket;
 pub mod watching;
 
