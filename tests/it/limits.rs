@@ -1,10 +1,12 @@
 //! What sockets and streams refuse, and how they end those that go too far.
 
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{TestApp, gitlab};
 use crate::live::app_with_a_run;
 use crate::socket::{Frame, Socket, Stream};
 
@@ -199,6 +201,58 @@ async fn a_socket_that_has_lived_long_is_asked_to_come_back() {
     };
 
     assert_eq!(answers.await, 1001);
+}
+
+#[tokio::test]
+async fn a_socket_that_takes_nothing_loses_its_place() {
+    let app = TestApp::start_with(|config| {
+        config.live.stall = Duration::from_secs(1);
+        config.live.max_sockets = 1;
+    })
+    .await;
+    let change = |second: usize| {
+        let builds: Vec<_> = (1..=400)
+            .map(|id| json!({"id": id, "name": format!("build {id} {}", "x".repeat(200)), "stage": "test", "status": "running"}))
+            .collect();
+        let at = format!("2026-11-21 10:00:{second:02} UTC");
+        let told = json!({"object_kind": "pipeline", "project": {"id": 1, "path_with_namespace": "acme/rocket"},
+            "object_attributes": {"id": 7, "iid": 7, "status": "running", "ref": format!("try-{second}"), "created_at": at, "updated_at": at},
+            "builds": builds});
+        gitlab("Pipeline Hook", told.to_string())
+    };
+    assert_eq!(app.send(change(0)).await.status, 202);
+    app.until_done().await;
+
+    let mut stuck = open_narrow(app.address, "/ws/execution/1");
+    assert!(Socket::open(app.address, "/ws/execution/1", &[]).await.is_err(), "it has the only place");
+    // Far more than the buffers of both ends hold: it stands before a full socket now.
+    for second in 1..=30 {
+        assert_eq!(app.send(change(second)).await.status, 202);
+        app.until_done().await;
+    }
+    app.until("the place of the one that takes nothing becomes free", || async {
+        Socket::open(app.address, "/ws/execution/1", &[]).await.is_ok()
+    })
+    .await;
+
+    let mut rest = Vec::new();
+    stuck.read_to_end(&mut rest).expect_err("the connection was reset, not ended");
+}
+
+/// A socket with as small a window as the kernel gives, after the first bytes of its handshake's answer.
+fn open_narrow(address: SocketAddr, path: &str) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(2_048).expect("a size");
+    socket.connect(&address.into()).expect("it listens");
+    let mut stream = std::net::TcpStream::from(socket);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    stream
 }
 
 #[tokio::test]

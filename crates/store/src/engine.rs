@@ -110,7 +110,7 @@ pub(crate) fn writing(place: Place) -> Place {
             options
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
+                .synchronous(SqliteSynchronous::Normal)
                 .foreign_keys(true)
                 .pragma("trusted_schema", "OFF")
                 .pragma("journal_size_limit", "67108864"),
