@@ -10,8 +10,8 @@
 //!
 //! **Depth.** What waits at the broker and what this process holds. Claims of other processes cannot be seen.
 //!
-//! **Limits.** `max_messages` is checked against a count that is a second old at most, so many senders may overshoot it by what
-//! they send in that second.
+//! **Limits.** `max_messages` is checked against a count of what waits at the broker that is a second old at most, so many
+//! senders may overshoot it by what they send in that second. Claims are not in it: the broker does not tell them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -214,7 +214,7 @@ impl Queue for RabbitmqQueue {
             return Err(Error::TooLarge { size, limit });
         }
         self.check_open()?;
-        self.publisher.check_room()?;
+        self.publisher.check_room().await?;
         self.publisher.publish(Place::Lane(lane), Letter::fresh(lane, message), None).await?;
         Ok(Durability::Broker)
     }

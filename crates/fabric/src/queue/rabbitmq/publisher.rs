@@ -27,6 +27,8 @@ const PARCELS: usize = 1024;
 /// How often the connection is looked at and the waiting messages are counted.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// How often a full queue is counted anew for those who would be refused.
+const RECOUNT_AFTER: Duration = Duration::from_millis(50);
 
 /// Why there is nobody to publish to.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -50,6 +52,8 @@ pub(super) struct Publisher {
     waiting: AtomicU64,
     /// Confirmed since.
     since: AtomicU64,
+    /// When they were last counted because somebody would have been refused.
+    recounted: tokio::sync::Mutex<Instant>,
 }
 
 /// One connection's life.
@@ -114,6 +118,7 @@ impl Publisher {
             doubt: Notify::new(),
             waiting: AtomicU64::new(0),
             since: AtomicU64::new(0),
+            recounted: tokio::sync::Mutex::new(Instant::now()),
         }
     }
 
@@ -138,8 +143,23 @@ impl Publisher {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Refuses where as many wait as may. The count is a second old at most, and what this process has sent since is in it.
-    pub(super) fn check_room(&self) -> Result<()> {
+    /// Refuses where as many wait as may. The count is a second old at most, and what this process has sent since is in it; before
+    /// anybody is refused it is taken anew.
+    pub(super) async fn check_room(&self) -> Result<()> {
+        if self.room().is_ok() {
+            return Ok(());
+        }
+        if let Ok(mut recounted) = self.recounted.try_lock()
+            && recounted.elapsed() >= RECOUNT_AFTER
+            && let Ok(session) = self.present()
+        {
+            self.count_all(&session).await;
+            *recounted = Instant::now();
+        }
+        self.room()
+    }
+
+    fn room(&self) -> Result<()> {
         let waiting = self.waiting.load(Ordering::Relaxed) + self.since.load(Ordering::Relaxed);
         let limit = self.options.max_messages;
         if waiting >= limit { Err(Error::Full { waiting, limit }) } else { Ok(()) }
@@ -298,7 +318,9 @@ impl Publisher {
         match timeout(self.options.confirm_timeout, counting).await {
             Ok(Ok(sum)) => {
                 self.waiting.store(sum, Ordering::Relaxed);
-                self.since.fetch_sub(since, Ordering::Relaxed);
+                // Another count may have run meanwhile.
+                let less = |now: u64| Some(now.saturating_sub(since));
+                let _always = self.since.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
             }
             Ok(Err(error)) => {
                 tracing::debug!(%error, "cannot count the messages at RabbitMQ: {error}");
