@@ -156,6 +156,10 @@ fn secrets_are_never_printed() {
         &[
             ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "hunter2"),
             ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__A", "hunter3"),
+            ("PIPECAST_STORE__URL", "postgres://pipecast:hunter4@db/pipecast"),
+            ("PIPECAST_STORE__READ_URL", "postgres://pipecast:hunter5@replica/pipecast"),
+            ("PIPECAST_FABRIC__REDIS_URL", "redis://:hunter6@redis"),
+            ("PIPECAST_FABRIC__AMQP_URL", "amqp://pipecast:hunter7@rabbitmq"),
         ],
     )
     .unwrap();
