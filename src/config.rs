@@ -68,9 +68,6 @@ impl Config {
     /// `Impossible` with a sentence that names the settings.
     pub fn check(&self) -> Result<(), Error> {
         let impossible = |why: &str| Err(Error::Impossible(why.to_owned()));
-        if self.fabric.amqp_url.is_some() {
-            return impossible("fabric.amqp_url is set, but this build has no RabbitMQ backend; leave it empty to use the queue file in data_dir");
-        }
         if self.store.read_url.is_some() && !self.store.url.as_deref().is_some_and(|url| url.starts_with("postgres")) {
             return impossible("store.read_url is set, but store.url is no PostgreSQL; only a PostgreSQL has replicas");
         }

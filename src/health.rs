@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, get, web};
 use pipecast_fabric::Queue;
+use pipecast_fabric::queue::spool::SpooledQueue;
 use pipecast_fabric::redis::Redis;
 use pipecast_http::{Caller, Subject};
 use pipecast_model::Lane;
@@ -58,6 +59,8 @@ pub enum Dependency {
     Replica(Replica),
     /// The queue.
     Queue(Arc<dyn Queue>),
+    /// What stands in for it while it is away.
+    Spool(Arc<SpooledQueue>),
     /// Bus and cache, where other processes share them.
     Redis(Redis),
 }
@@ -79,7 +82,7 @@ type Seen = BTreeMap<&'static str, Look>;
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Dependency)]
 pub struct Look {
-    /// `ok`, `behind` (a replica that lags and is left alone), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
+    /// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
     #[schema(example = "ok")]
     state: &'static str,
     /// How long it took to answer.
@@ -127,6 +130,7 @@ impl Dependency {
             Dependency::Store(_) => "store",
             Dependency::Replica(_) => "replica",
             Dependency::Queue(_) => "queue",
+            Dependency::Spool(_) => "spool",
             Dependency::Redis(_) => "redis",
         }
     }
@@ -142,6 +146,10 @@ impl Dependency {
                 let state = ok_or_down(answer.as_ref().map(Result::as_ref));
                 depth = answer.ok().and_then(Result::ok);
                 state
+            }
+            Dependency::Spool(spool) => {
+                depth = spooled_in(spool).await.ok();
+                if spool.is_nearly_full() { "full" } else { "ok" }
             }
             Dependency::Replica(replica) => match replica.standing() {
                 Standing::Serving => "ok",
@@ -167,6 +175,14 @@ async fn depth_of(queue: &dyn Queue) -> pipecast_fabric::Result<BTreeMap<&'stati
     let mut depth = BTreeMap::new();
     for lane in Lane::ALL {
         depth.insert(lane.word(), queue.depth(lane).await?);
+    }
+    Ok(depth)
+}
+
+async fn spooled_in(spool: &SpooledQueue) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>> {
+    let mut depth = BTreeMap::new();
+    for lane in Lane::ALL {
+        depth.insert(lane.word(), spool.spooled(lane).await?);
     }
     Ok(depth)
 }

@@ -94,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
         senders.spawn(async move {
             let message = Work::Delivery(delivery(number)).encode();
             let sent = Instant::now();
-            queue.send(Lane::Urgent, message).await.map(|()| (number, sent, sent.elapsed()))
+            queue.send(Lane::Urgent, message).await.map(|_| (number, sent, sent.elapsed()))
         });
     }
     let mut sent = Vec::new();

@@ -8,6 +8,7 @@ use pipecast_watch::{Last, Listener};
 
 use super::frame;
 use super::protocol;
+use super::runs::Runs;
 
 /// Pipelines in one page of the monitor's snapshot.
 const PAGE: usize = 100;
@@ -37,7 +38,8 @@ impl Form {
         }
     }
 
-    fn change(self, last: &Last) -> Bytes {
+    /// A value as a change.
+    pub fn change(self, last: &Last) -> Bytes {
         match self {
             Form::Socket => frame::socket_change(last),
             Form::Events => frame::event_change(last),
@@ -98,17 +100,17 @@ impl Watching {
     }
 
     /// What is to be sent next; `None` while there is nothing new.
-    pub fn take(&mut self) -> Option<Bytes> {
+    pub fn take(&mut self, runs: &Runs) -> Option<Bytes> {
         match self.place {
             Place::After(after) => {
-                let (number, last) = self.listener.feed().next(after)?;
-                self.place = Place::After(number);
-                Some(self.form.change(&last))
+                let (until, bytes) = runs.after(self.listener.feed(), self.form, after)?;
+                self.place = Place::After(until);
+                Some(bytes)
             }
             Place::Start if self.topic() == Topic::Monitor => {
                 let until = self.listener.feed().newest();
                 self.place = Place::Pages { after: 0, until };
-                self.take()
+                self.take(runs)
             }
             Place::Start => Some(self.first()),
             Place::Pages { after, until } => Some(self.page(after, until)),

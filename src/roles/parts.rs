@@ -75,7 +75,8 @@ pub(super) fn dependencies(reader: &Reader, replica: Option<Replica>, ports: Opt
     let mut dependencies = vec![Dependency::Store(reader.clone())];
     dependencies.extend(replica.map(Dependency::Replica));
     if let Some(ports) = ports {
-        dependencies.push(Dependency::Queue(Arc::clone(&ports.queue)));
+        dependencies.push(Dependency::Queue(Arc::clone(&ports.behind)));
+        dependencies.extend(ports.spool.clone().map(Dependency::Spool));
         dependencies.extend(ports.redis.clone().map(Dependency::Redis));
     }
     dependencies

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod execution;
 mod job;
+mod known;
 mod migrate;
 mod options;
 mod pipeline;
@@ -24,6 +25,7 @@ mod source;
 mod stale;
 mod stamps;
 mod state;
+mod sync;
 mod topic;
 mod writer;
 

@@ -63,7 +63,8 @@ impl Inner {
         }
     }
 
-    /// A value of ours from the shared cache; `None` where it is of another epoch or in a form that this build does not know.
+    /// A value of ours from the shared cache; `None` where it is of another epoch or in a form that this build does not know. As long as the
+    /// database has never answered, nobody knows the epoch, and what the cache has is the best there is.
     fn understand(&self, topic: Topic, value: &[u8]) -> Option<Arc<Last>> {
         match serde_json::from_slice::<Announcement>(value) {
             Ok(announcement) if self.reader.epoch().is_none_or(|epoch| announcement.epoch == *epoch) => {

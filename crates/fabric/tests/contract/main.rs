@@ -2,12 +2,15 @@
 //! The functions in `queue`, `bus` and `cache` know nothing of a backend; a new one calls them from a module of its own.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod broker;
 mod bus;
 mod cache;
 mod durability;
 mod queue;
+mod rabbitmq;
 mod redis;
 mod server;
+mod spool;
 
 use std::time::Duration;
 
