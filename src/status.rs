@@ -45,7 +45,7 @@ pub struct PipelineStatus {
     id: Option<String>,
     /// What else another program wrote.
     #[serde(flatten)]
-    #[schema(additional_properties, value_type = Object)]
+    #[schema(ignore)]
     more: Map<String, Value>,
 }
 
