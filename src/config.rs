@@ -1,7 +1,8 @@
 //! Every setting: one documented struct a section, the defaults of `config.default.toml`, a file over them, the environment on top.
 //! Knows nothing of what the settings do, and nothing else in the project reads the environment.
 
-mod fabric;
+pub mod fabric;
+mod listen;
 pub mod live;
 mod log;
 mod retention;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use fabric::Fabric;
+pub use listen::Listen;
 pub use live::Live;
 pub use log::{Format, Log};
 pub use retention::Retention;
@@ -66,11 +68,8 @@ impl Config {
     /// `Impossible` with a sentence that names the settings.
     pub fn check(&self) -> Result<(), Error> {
         let impossible = |why: &str| Err(Error::Impossible(why.to_owned()));
-        if self.fabric.redis_url.is_some() {
-            return impossible("fabric.redis_url is set, but this build has no Redis backend; leave it empty to use the bus and cache inside the process");
-        }
-        if self.fabric.amqp_url.is_some() {
-            return impossible("fabric.amqp_url is set, but this build has no RabbitMQ backend; leave it empty to use the queue file in data_dir");
+        if self.store.read_url.is_some() && !self.store.url.as_deref().is_some_and(|url| url.starts_with("postgres")) {
+            return impossible("store.read_url is set, but store.url is no PostgreSQL; only a PostgreSQL has replicas");
         }
         if !self.server.listen.ip().is_loopback() && self.server.anonymous_reading == pipecast_http::AnonymousReading::Loopback {
             return impossible(
@@ -83,6 +82,9 @@ impl Config {
         }
         if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
             return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
+        }
+        if self.watch.foreign_every.is_zero() {
+            return impossible("watch.foreign_every is 0, which would ask Redis without a pause");
         }
         if self.live.inbound_frame_plain > self.live.inbound_frame {
             return impossible("live.inbound_frame_plain is larger than live.inbound_frame");

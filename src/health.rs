@@ -1,4 +1,4 @@
-//! `GET /health`, `/health/live` and `/health/ready`: how each dependency is doing.
+//! `GET /health`, `/health/live` and `/health/ready`: how each dependency is doing, and whether the process can do what it is for.
 //! Knows nothing of what the dependencies are used for.
 
 use std::collections::BTreeMap;
@@ -8,14 +8,18 @@ use std::time::{Duration, Instant};
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, get, web};
 use pipecast_fabric::Queue;
+use pipecast_fabric::queue::spool::SpooledQueue;
+use pipecast_fabric::redis::Redis;
 use pipecast_http::{Caller, Subject};
 use pipecast_model::Lane;
-use pipecast_store::Reader;
+use pipecast_store::{Reader, Replica, Standing};
 use serde::Serialize;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::drain::Drain;
+
+pub mod probe;
 
 /// How long one look at the dependencies is good, so that a storm of probes costs one look.
 const GOOD_FOR: Duration = Duration::from_secs(1);
@@ -23,22 +27,62 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 /// A dependency that has not answered by then is down.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What a process is for; each has needs of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Takes deliveries: needs the queue, or room in the spool that stands in for it.
+    Receive,
+    /// Shows states: needs the database or Redis.
+    Show,
+    /// Writes what deliveries tell: needs the database and the queue.
+    Work,
+    /// Keeps the database in order: needs the database.
+    Keep,
+}
+
+/// What is known of the schema of the database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Schema {
+    /// The database has not answered yet.
+    Unknown,
+    /// It is not this build's; somebody has to migrate.
+    Missing,
+    /// It is this build's.
+    There,
+}
+
+/// Something to look at.
+pub enum Dependency {
+    /// The database, at its primary.
+    Store(Reader),
+    /// The replica that lists are read from.
+    Replica(Replica),
+    /// The queue.
+    Queue(Arc<dyn Queue>),
+    /// What stands in for it while it is away.
+    Spool(Arc<SpooledQueue>),
+    /// Bus and cache, where other processes share them.
+    Redis(Redis),
+}
+
 /// Looks at the dependencies, at most once a second.
 pub struct Health {
-    reader: Reader,
-    queue: Arc<dyn Queue>,
+    dependencies: Vec<Dependency>,
+    duties: Vec<Duty>,
+    schema: watch::Receiver<Schema>,
     started: Instant,
     /// A tokio lock, held over the look on purpose: whoever asks meanwhile waits for the same answer.
     last: Mutex<Option<(Instant, Arc<Seen>)>>,
 }
 
 /// The dependencies by name.
-type Seen = BTreeMap<&'static str, Dependency>;
+type Seen = BTreeMap<&'static str, Look>;
 
 /// How a dependency is doing.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
-pub struct Dependency {
-    /// `ok` or `down`.
+#[schema(as = Dependency)]
+pub struct Look {
+    /// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
     #[schema(example = "ok")]
     state: &'static str,
     /// How long it took to answer.
@@ -51,7 +95,8 @@ pub struct Dependency {
 /// How the service is doing.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 pub struct Report {
-    /// `ok`, `down` (something that is needed does not answer) or `draining` (it is shutting down).
+    /// `ok`, `degraded` (something is down and the process does its work without it), `down` (it cannot do its work) or `draining`
+    /// (it is shutting down).
     #[schema(example = "ok")]
     status: &'static str,
     /// `pipecast`.
@@ -63,15 +108,96 @@ pub struct Report {
     uptime_seconds: u64,
     /// Each dependency by name; left out for callers who may not read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    dependencies: Option<BTreeMap<&'static str, Dependency>>,
+    dependencies: Option<BTreeMap<&'static str, Look>>,
+}
+
+impl Duty {
+    fn is_met(self, seen: &Seen) -> bool {
+        let is_ok = |name| seen.get(name).is_some_and(|look| look.state == "ok");
+        let is_missing = seen.get("schema").is_some_and(|look| look.state == "missing");
+        match self {
+            Duty::Receive => is_ok("queue") || is_ok("spool"),
+            Duty::Show => (is_ok("store") || is_ok("redis")) && !is_missing,
+            Duty::Work => is_ok("store") && is_ok("schema") && is_ok("queue"),
+            Duty::Keep => is_ok("store") && is_ok("schema"),
+        }
+    }
+}
+
+impl Dependency {
+    fn name(&self) -> &'static str {
+        match self {
+            Dependency::Store(_) => "store",
+            Dependency::Replica(_) => "replica",
+            Dependency::Queue(_) => "queue",
+            Dependency::Spool(_) => "spool",
+            Dependency::Redis(_) => "redis",
+        }
+    }
+
+    async fn look(&self) -> Look {
+        let asked = Instant::now();
+        let mut depth = None;
+        let state = match self {
+            Dependency::Store(reader) => ok_or_down(tokio::time::timeout(PATIENCE, reader.ping()).await),
+            Dependency::Redis(redis) => ok_or_down(tokio::time::timeout(PATIENCE, redis.check()).await),
+            Dependency::Queue(queue) => {
+                let answer = tokio::time::timeout(PATIENCE, depth_of(queue.as_ref())).await;
+                let state = ok_or_down(answer.as_ref().map(Result::as_ref));
+                depth = answer.ok().and_then(Result::ok);
+                state
+            }
+            Dependency::Spool(spool) => {
+                depth = spooled_in(spool).await.ok();
+                if spool.is_nearly_full() { "full" } else { "ok" }
+            }
+            Dependency::Replica(replica) => match replica.standing() {
+                Standing::Serving => "ok",
+                Standing::Behind => "behind",
+                Standing::Down => "down",
+            },
+        };
+        Look::new(state, asked, depth)
+    }
+}
+
+impl Look {
+    fn new(state: &'static str, asked: Instant, depth: Option<BTreeMap<&'static str, u64>>) -> Look {
+        Look {
+            state,
+            latency_ms: (asked.elapsed().as_secs_f64() * 1e6).round() / 1e3,
+            depth,
+        }
+    }
+}
+
+async fn depth_of(queue: &dyn Queue) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>> {
+    let mut depth = BTreeMap::new();
+    for lane in Lane::ALL {
+        depth.insert(lane.word(), queue.depth(lane).await?);
+    }
+    Ok(depth)
+}
+
+async fn spooled_in(spool: &SpooledQueue) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>> {
+    let mut depth = BTreeMap::new();
+    for lane in Lane::ALL {
+        depth.insert(lane.word(), spool.spooled(lane).await?);
+    }
+    Ok(depth)
+}
+
+fn ok_or_down<T, E, F>(answer: Result<Result<T, E>, F>) -> &'static str {
+    if matches!(answer, Ok(Ok(_))) { "ok" } else { "down" }
 }
 
 impl Health {
-    /// Watches over the database and the queue.
-    pub fn new(reader: Reader, queue: Arc<dyn Queue>) -> Health {
+    /// Watches over what a process with these duties depends on.
+    pub fn new(dependencies: Vec<Dependency>, duties: Vec<Duty>, schema: watch::Receiver<Schema>) -> Health {
         Health {
-            reader,
-            queue,
+            dependencies,
+            duties,
+            schema,
             started: Instant::now(),
             last: Mutex::new(None),
         }
@@ -84,58 +210,40 @@ impl Health {
         {
             return Arc::clone(seen);
         }
-        let (store, queue) = tokio::join!(self.look_at_store(), self.look_at_queue());
-        let seen = Arc::new(BTreeMap::from([("store", store), ("queue", queue)]));
+        let looks = self
+            .dependencies
+            .iter()
+            .map(|dependency| async { (dependency.name(), dependency.look().await) });
+        let mut seen: Seen = futures_util::future::join_all(looks).await.into_iter().collect();
+        let schema = match *self.schema.borrow() {
+            Schema::Unknown => "unknown",
+            Schema::Missing => "missing",
+            Schema::There => "ok",
+        };
+        seen.insert("schema", Look::new(schema, Instant::now(), None));
+        let seen = Arc::new(seen);
         *last = Some((Instant::now(), Arc::clone(&seen)));
         seen
     }
 
-    async fn look_at_store(&self) -> Dependency {
-        let asked = Instant::now();
-        let answer = tokio::time::timeout(PATIENCE, self.reader.ping()).await;
-        Dependency::new(asked, matches!(answer, Ok(Ok(()))), None)
-    }
-
-    async fn look_at_queue(&self) -> Dependency {
-        let asked = Instant::now();
-        let answer = tokio::time::timeout(PATIENCE, async {
-            let mut depth = BTreeMap::new();
-            for lane in Lane::ALL {
-                depth.insert(lane.word(), self.queue.depth(lane).await.ok()?);
-            }
-            Some(depth)
-        })
-        .await;
-        let depth = answer.ok().flatten();
-        Dependency::new(asked, depth.is_some(), depth)
-    }
-
     async fn report(&self, drain: &Drain) -> (bool, Report) {
-        let dependencies = self.look().await;
-        let well = dependencies.values().all(|dependency| dependency.state == "ok");
-        let status = match (drain.has_begun(), well) {
-            (true, _) => "draining",
-            (false, true) => "ok",
-            (false, false) => "down",
+        let seen = self.look().await;
+        let does_its_work = self.duties.iter().all(|duty| duty.is_met(&seen));
+        let is_whole = seen.values().all(|look| look.state == "ok");
+        let status = match (drain.has_begun(), does_its_work, is_whole) {
+            (true, ..) => "draining",
+            (false, true, true) => "ok",
+            (false, true, false) => "degraded",
+            (false, false, _) => "down",
         };
         let report = Report {
             status,
             service: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),
             uptime_seconds: self.started.elapsed().as_secs(),
-            dependencies: Some(Seen::clone(&dependencies)),
+            dependencies: Some(Seen::clone(&seen)),
         };
-        (status == "ok", report)
-    }
-}
-
-impl Dependency {
-    fn new(asked: Instant, answered: bool, depth: Option<BTreeMap<&'static str, u64>>) -> Dependency {
-        Dependency {
-            state: if answered { "ok" } else { "down" },
-            latency_ms: (asked.elapsed().as_secs_f64() * 1e6).round() / 1e3,
-            depth,
-        }
+        (does_its_work && !drain.has_begun(), report)
     }
 }
 
@@ -164,7 +272,7 @@ async fn show_liveness() -> HttpResponse {
     answer(StatusCode::OK, &serde_json::json!({"status": "ok"}))
 }
 
-/// Whether traffic should go here: 503 while shutting down or while something that is needed is down.
+/// Whether the process does its work: 503 while shutting down, or while it lacks something that it cannot do without.
 #[utoipa::path(tag = "service", responses((status = 200, body = Report), (status = 503, body = Report)))]
 #[get("/health/ready")]
 async fn show_readiness(health: web::Data<Health>, drain: web::Data<Drain>) -> HttpResponse {
@@ -175,4 +283,36 @@ async fn show_readiness(health: web::Data<Health>, drain: web::Data<Drain>) -> H
 
 fn answer(status: StatusCode, body: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status).insert_header((header::CACHE_CONTROL, "no-store")).json(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn met(duty: Duty, ok: &[&'static str], others: &[(&'static str, &'static str)]) -> bool {
+        let ok = ok.iter().map(|name| (*name, "ok"));
+        let seen = ok
+            .chain(others.iter().copied())
+            .map(|(name, state)| (name, Look::new(state, Instant::now(), None)));
+        duty.is_met(&seen.collect())
+    }
+
+    #[test]
+    fn each_duty_has_its_own_needs() {
+        assert!(met(Duty::Receive, &["queue"], &[("store", "down"), ("redis", "down")]));
+        assert!(met(Duty::Receive, &["spool"], &[("queue", "down")]));
+        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down"), ("spool", "full")]));
+
+        assert!(met(Duty::Show, &["store", "schema"], &[("redis", "down")]));
+        assert!(met(Duty::Show, &["redis"], &[("store", "down"), ("schema", "unknown")]));
+        assert!(!met(Duty::Show, &["store", "redis"], &[("schema", "missing")]));
+        assert!(!met(Duty::Show, &["queue"], &[("store", "down"), ("redis", "down")]));
+
+        assert!(met(Duty::Work, &["store", "schema", "queue"], &[("redis", "down")]));
+        assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "down")]));
+        assert!(!met(Duty::Work, &["store", "queue"], &[("schema", "missing")]));
+
+        assert!(met(Duty::Keep, &["store", "schema"], &[("queue", "down")]));
+        assert!(!met(Duty::Keep, &["schema"], &[("store", "down")]));
+    }
 }

@@ -10,7 +10,7 @@ use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Caller, Code, Problem, Query};
+use pipecast_http::{Caller, Code, Problem, Query, TrustedProxies};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use serde::Deserialize;
@@ -78,7 +78,7 @@ impl Live {
         let admitted = if self.draining.is_cancelled() {
             Err(Refused::Draining)
         } else {
-            check_origin(request, &self.settings.allowed_origins).and_then(|()| self.door.enter(request.peer_addr().map(|address| address.ip())))
+            check_origin(request, &self.settings.allowed_origins).and_then(|()| self.door.enter(TrustedProxies::client_of(request)))
         };
         admitted.inspect_err(|refused| metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1))
     }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
+use pipecast::health::probe;
 use pipecast::roles::{self, Role};
 use pipecast::{openapi, simulate, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,6 +36,15 @@ enum Command {
     },
     /// Brings the database up to this build's schema
     Migrate,
+    /// Asks the process that runs with these settings how it is; ends with 0 where it does its work
+    Health {
+        /// The parts that it runs, which say its port where none is set [default: all]
+        #[arg(long = "role", value_enum)]
+        roles: Vec<Role>,
+        /// Ask only whether it runs
+        #[arg(long)]
+        live: bool,
+    },
     /// Prints every setting with its default
     Config,
     /// Prints the OpenAPI document
@@ -57,6 +67,11 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve { roles } => serve(load(config)?, roles),
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
+        Command::Health { roles, live } => {
+            let config = Config::load(config.as_deref(), std::env::vars())?.config;
+            let path = if live { "/health/live" } else { "/health/ready" };
+            probe::ask(config.server.listen.at(Role::port(&chosen(roles))), path)
+        }
         Command::Config => print(DEFAULTS),
         Command::Openapi => print(&openapi::text()),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
@@ -77,13 +92,18 @@ fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
     Ok(loaded.config)
 }
 
-fn serve(config: Config, chosen: Vec<Role>) -> anyhow::Result<()> {
+/// Every role, where none is named.
+fn chosen(roles: Vec<Role>) -> BTreeSet<Role> {
+    if roles.is_empty() { Role::ALL.into() } else { roles.into_iter().collect() }
+}
+
+fn serve(config: Config, roles: Vec<Role>) -> anyhow::Result<()> {
     raise_file_limit(config.live.max_sockets);
-    let chosen: BTreeSet<Role> = if chosen.is_empty() { Role::ALL.into() } else { chosen.into_iter().collect() };
+    let roles = chosen(roles);
     let runtime = runtime()?;
     let ended = runtime.block_on(async {
         let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        let mut running = roles::start(config, &chosen).await?;
+        let mut running = pipecast::roles::start(config, &roles).await?;
         let failure = tokio::select! {
             failure = running.failed() => Some(failure),
             _ = interrupt.recv() => None,

@@ -1,24 +1,16 @@
 //! The composition root: opens what there is to open, starts every role as a named task, and ends them in order.
 //! Nobody imports this but the binary and the tests of the whole.
 
-use std::collections::{BTreeSet, HashMap};
-use std::future::Future;
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
 use actix_web::web;
 use anyhow::{Context, bail};
-use pipecast_admin::Admin;
-use pipecast_fabric::bus::embedded::EmbeddedBus;
-use pipecast_fabric::cache::embedded::EmbeddedCache;
-use pipecast_fabric::queue::embedded::EmbeddedQueue;
-use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_admin::{Worker, retention};
+use pipecast_store::Replica;
 use pipecast_watch::Watch;
-use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::info;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
@@ -29,15 +21,27 @@ use crate::live::{self, Live};
 use crate::webhooks::Receiver;
 use crate::{openapi, routes, server, telemetry};
 
-/// How long a request that was just finished has to leave the process, once nothing is held any more.
-const LAST_BYTES: Duration = Duration::from_millis(50);
+mod fabric;
+mod parts;
+mod running;
+mod schema;
+mod tasks;
+
+pub use running::Running;
+
+use fabric::Ports;
+use schema::Schema;
+use tasks::Tasks;
+
+/// Connections that read for a process without the realtime role: one for what is announced, one for whoever asks how it is.
+const READERS_OF_A_WORKER: u32 = 2;
 
 /// A part of Pipecast that a process can play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
     /// HTTP, sockets and webhooks.
     Realtime,
-    /// Migrations, accounts and configuration.
+    /// Migrations, retention, accounts and configuration.
     Admin,
     /// The consumers that write what deliveries tell.
     Worker,
@@ -46,30 +50,36 @@ pub enum Role {
 impl Role {
     /// Every role.
     pub const ALL: [Role; 3] = [Role::Realtime, Role::Admin, Role::Worker];
+
+    /// Its name on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Role::Realtime => "realtime",
+            Role::Admin => "admin",
+            Role::Worker => "worker",
+        }
+    }
+
+    /// The port of a process with these roles where none is set.
+    pub fn port(roles: &BTreeSet<Role>) -> u16 {
+        match Vec::from_iter(roles)[..] {
+            [Role::Realtime] => 8001,
+            [Role::Admin] => 8000,
+            [Role::Worker] => 8002,
+            _ => 8080,
+        }
+    }
 }
 
-/// A running process, as its owner sees it. Dropped without `stop`, it ends like a crash: safe, but without farewells.
-pub struct Running {
-    /// Where it listens.
-    pub address: SocketAddr,
-    tasks: Tasks,
-    server: ServerHandle,
-    live: Arc<Live>,
-    drain: Drain,
-    /// Cancelled last: whoever still works on claims ends on it.
-    workers: CancellationToken,
-    queue: Arc<dyn Queue>,
-    grace: Duration,
-    deadline: Duration,
-}
-
-/// Opens everything, starts `roles`, and returns once requests are served.
+/// Opens everything that `roles` need, starts them, and returns once requests are served. Servers that are not there yet are waited for
+/// while it already answers probes.
 ///
 /// # Errors
-/// Settings that cannot work together, roles that this build cannot split, and whatever cannot be opened or bound.
+/// Settings that cannot work together, roles that the chosen backends cannot split, and whatever cannot be opened or bound.
 pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     config.check()?;
-    refuse_split_roles(roles)?;
+    refuse_split_roles(&config, roles)?;
+    let plays = |role| roles.contains(&role);
     // Taken apart in full, so that a setting that nobody uses is a warning of the compiler.
     let Config {
         data_dir,
@@ -83,50 +93,67 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         log: _,
     } = config;
 
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
-    let options = store.options(&data_dir);
-    pipecast_store::migrate(&options).await.context("cannot migrate the database")?;
-    let (reader, writer) = pipecast_store::open(&options).await.context("cannot open the database")?;
-    let queue = EmbeddedQueue::open(fabric.queue.options(&data_dir, webhooks.max_body))
-        .await
-        .context("cannot open the queue")?;
-    let queue: Arc<dyn Queue> = Arc::new(queue);
-    let bus: Arc<dyn Bus> = Arc::new(EmbeddedBus::new(fabric.bus_backlog));
-    let cache: Arc<dyn Cache> = Arc::new(EmbeddedCache::new(fabric.cache_entries));
-
-    let admin = Admin {
-        reader: reader.clone(),
-        writer,
-        queue: Arc::clone(&queue),
-        bus: Arc::clone(&bus),
-        cache: Arc::clone(&cache),
-        retention: pipecast_admin::retention::Settings {
-            keep: retention.keep(),
-            stale_after: retention.stale_after,
-        },
+    let mut options = store.options(&data_dir);
+    // A worker and an admin alone keep nothing on this machine.
+    if plays(Role::Realtime) || !options.is_shared() {
+        std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
+    }
+    if !plays(Role::Realtime) {
+        options.read_connections = options.read_connections.min(READERS_OF_A_WORKER);
+        options.read_url = None;
+    }
+    let lists = options.clone();
+    if options.read_url.is_some() {
+        // What is left to the primary is states, each of them once; and while the replica is away its share comes on top.
+        options.read_connections = options.read_connections.div_ceil(2);
+    }
+    let (reader, writer) = pipecast_store::connect(&options).await.context("cannot open the database")?;
+    let writer = Arc::new(writer);
+    let (lists, replica) = match Replica::connect(&lists, &reader).context("cannot use store.read_url")? {
+        Some((lists, replica)) => (lists, Some(replica)),
+        None => (reader.clone(), None),
     };
-    let watch = Watch::open(watch.settings(), reader.clone(), bus.as_ref(), cache)
-        .await
-        .context("cannot tap the bus")?;
-    let stall = live.stall;
-    let live = Live::new(live, watch.clone());
+    let ports = if plays(Role::Realtime) || plays(Role::Worker) {
+        Some(Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?)
+    } else {
+        None
+    };
 
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
-
-    tasks.start("watch", {
-        let (watch, workers) = (watch.clone(), workers.clone());
-        async move {
-            watch.run(workers).await;
-            Ok(())
-        }
-    });
-    tasks.start("admin", {
+    let (schema, awaited) = Schema::new(options, reader.clone(), plays(Role::Admin));
+    if !schema.attempt().await? {
         let workers = workers.clone();
-        async move { admin.run(workers).await.map_err(anyhow::Error::from) }
-    });
-
+        tasks.start("database", async move {
+            if let Some(brought) = workers.run_until_cancelled(schema.bring()).await {
+                brought?;
+                // It has done its work; a task that ends would end the process.
+                workers.cancelled().await;
+            }
+            Ok(())
+        });
+    }
+    if let Some(ports) = ports.as_ref().filter(|_| plays(Role::Worker)) {
+        let worker = Worker {
+            reader: reader.clone(),
+            writer: Arc::clone(&writer),
+            queue: Arc::clone(&ports.queue),
+            bus: Arc::clone(&ports.bus),
+            cache: Arc::clone(&ports.cache),
+        };
+        tasks.start("worker", parts::work(worker, awaited.clone(), workers.clone()));
+    }
+    if plays(Role::Admin) {
+        let settings = retention::Settings {
+            keep: retention.keep(),
+            stale_after: retention.stale_after,
+        };
+        tasks.start("retention", parts::keep(settings, writer, reader.clone(), awaited.clone(), workers.clone()));
+    }
+    if let Some(replica) = replica.clone() {
+        tasks.start("replica", parts::watch_over(replica, workers.clone()));
+    }
     let recorder = telemetry::start_metrics();
     tasks.start("metrics", {
         let (recorder, workers) = (recorder.clone(), workers.clone());
@@ -135,31 +162,61 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             Ok(())
         }
     });
-    let recorder = web::Data::new(recorder);
-    let receiver = web::Data::new(Receiver::new(webhooks));
-    let document = web::Data::new(Document(openapi::text().into()));
-    let health = web::Data::new(Health::new(reader.clone(), Arc::clone(&queue)));
-    let reading = web::Data::new(listener.anonymous_reading);
-    let data = {
-        let (reader, queue, drain) = (web::Data::new(reader), web::Data::from(Arc::clone(&queue)), web::Data::new(drain.clone()));
-        let (watch, live) = (web::Data::new(watch), Arc::clone(&live));
+
+    let health = Health::new(parts::dependencies(&reader, replica, ports.as_ref()), parts::duties(roles), awaited.seen());
+    let shared = {
+        let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
+        let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         move |app: &mut web::ServiceConfig| {
-            app.configure(live::configure(Arc::clone(&live)))
-                .app_data(watch.clone())
-                .app_data(recorder.clone())
-                .app_data(receiver.clone())
-                .app_data(document.clone())
+            app.app_data(recorder.clone())
                 .app_data(health.clone())
+                .app_data(drain.clone())
                 .app_data(reading.clone())
-                .app_data(reader.clone())
-                .app_data(queue.clone())
-                .app_data(drain.clone());
-            routes::all(&mut ServiceConfig::new(app));
+                .app_data(proxies.clone());
         }
     };
-    let bound = server::bind(&listener, stall, data).with_context(|| format!("cannot listen on {}", listener.listen))?;
+    let address = listener.listen.at(Role::port(roles));
+    let stall = live.stall;
+    let realtime = match ports.as_ref().filter(|_| plays(Role::Realtime)) {
+        Some(ports) => {
+            let watch = Watch::open(watch.settings(), reader, ports.bus.as_ref(), Arc::clone(&ports.cache))
+                .await
+                .context("cannot tap the bus")?;
+            tasks.start("watch", {
+                let (watch, workers) = (watch.clone(), workers.clone());
+                async move {
+                    watch.run(workers).await;
+                    Ok(())
+                }
+            });
+            Some((watch.clone(), Live::new(live, watch), ports))
+        }
+        None => None,
+    };
+    let live = realtime.as_ref().map(|(_, live, _)| Arc::clone(live));
+    let bound = match realtime {
+        Some((watch, live, ports)) => {
+            let (watch, reader, queue) = (web::Data::new(watch), web::Data::new(lists), web::Data::from(Arc::clone(&ports.queue)));
+            let (receiver, document) = (web::Data::new(Receiver::new(webhooks)), web::Data::new(Document(openapi::text().into())));
+            server::bind(&listener, address, stall, move |app| {
+                shared(app);
+                app.configure(live::configure(Arc::clone(&live)))
+                    .app_data(watch.clone())
+                    .app_data(reader.clone())
+                    .app_data(queue.clone())
+                    .app_data(receiver.clone())
+                    .app_data(document.clone());
+                routes::all(&mut ServiceConfig::new(app));
+            })
+        }
+        None => server::bind(&listener, address, stall, move |app| {
+            shared(app);
+            routes::of_a_process(&mut ServiceConfig::new(app));
+        }),
+    }
+    .with_context(|| format!("cannot listen on {address}"))?;
     tasks.start("server", async { bound.server.await.context("the server failed") });
-    info!(address = %bound.address, "pipecast serves http://{}", bound.address);
+    info!(address = %bound.address, roles = ?roles, "pipecast serves http://{}", bound.address);
 
     Ok(Running {
         address: bound.address,
@@ -168,7 +225,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         live,
         drain,
         workers,
-        queue,
+        queue: ports.map(|ports| ports.queue),
         grace: listener.drain_grace,
         deadline: listener.drain_deadline,
     })
@@ -185,105 +242,28 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
         .context("cannot migrate the database")
 }
 
-/// Bus, cache and queue of this build live inside the process, so all who use them must live there too.
-fn refuse_split_roles(roles: &BTreeSet<Role>) -> anyhow::Result<()> {
-    let missing: Vec<_> = Role::ALL
-        .iter()
-        .filter(|role| !roles.contains(role))
-        .map(|role| format!("{role:?}").to_lowercase())
-        .collect();
-    if !missing.is_empty() {
+/// Embedded backends live inside one process, so all who use them must live there too.
+fn refuse_split_roles(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
+    let missing: Vec<_> = Role::ALL.iter().filter(|role| !roles.contains(role)).map(|role| role.word()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let has_fabric = roles != &BTreeSet::from([Role::Admin]);
+    let is_shared = config.store.options(&config.data_dir).is_shared();
+    let embedded: Vec<_> = [
+        (!is_shared, "store.url (postgres://…)"),
+        (has_fabric && config.fabric.redis_url.is_none(), "fabric.redis_url"),
+        (has_fabric && config.fabric.amqp_url.is_none(), "fabric.amqp_url"),
+    ]
+    .into_iter()
+    .filter_map(|(is_embedded, setting)| is_embedded.then_some(setting))
+    .collect();
+    if !embedded.is_empty() {
         bail!(
-            "the embedded bus, cache and queue live inside one process, so it needs every role; the role {} is left out: leave --role away, or name it too",
-            missing.join(" and ")
+            "without the role {} in this process, it must share its servers with others: set {}, or leave --role away to run everything in one process",
+            missing.join(" and "),
+            embedded.join(" and ")
         );
     }
     Ok(())
-}
-
-impl Running {
-    /// Waits until a role ends, which none does by itself unless something is wrong.
-    ///
-    /// # Errors
-    /// Always: says which role ended, and why where that is known.
-    pub async fn failed(&mut self) -> anyhow::Error {
-        match self.tasks.next().await {
-            Some((name, Ok(()))) => anyhow::anyhow!("the {name} ended by itself"),
-            Some((name, Err(error))) => error.context(format!("the {name} ended")),
-            None => anyhow::anyhow!("no role is running"),
-        }
-    }
-
-    /// Ends everything in order: not ready, a grace, no new connections, requests, consumers, the queue.
-    ///
-    /// # Errors
-    /// Where the deadline passed first. Nothing that was acknowledged is lost by that.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        let deadline = self.deadline;
-        let ended = tokio::time::timeout(self.grace + deadline, self.stop_in_order()).await;
-        ended.with_context(|| format!("the shutdown was cut off after {deadline:?}"))
-    }
-
-    async fn stop_in_order(mut self) {
-        self.drain.begin();
-        if !self.grace.is_zero() {
-            info!("shutting down: not ready, and serving for another {:?}", self.grace);
-            tokio::time::sleep(self.grace).await;
-        }
-        info!(
-            connections = self.live.connections(),
-            "shutting down: asking every socket and stream to come back later"
-        );
-        self.live.drain().await;
-        info!("shutting down: no new connections");
-        let closed = self.server.stop(true);
-        tokio::select! {
-            // Idle connections would hold this up by a second, so it is enough that nothing is held and the last answer is out.
-            () = closed => {}
-            () = async { self.drain.released().await; tokio::time::sleep(LAST_BYTES).await } => {}
-        }
-        self.tasks.abort("server");
-
-        info!("shutting down: consumers");
-        self.workers.cancel();
-        while let Some((name, result)) = self.tasks.next().await {
-            if let Err(error) = result {
-                warn!("the {name} ended badly: {error:#}");
-            }
-        }
-        self.queue.close().await;
-        info!("shut down");
-    }
-}
-
-/// The roles' tasks by name. Dropping it ends them all.
-#[derive(Default)]
-struct Tasks {
-    running: JoinSet<anyhow::Result<()>>,
-    names: HashMap<Id, (&'static str, tokio::task::AbortHandle)>,
-}
-
-impl Tasks {
-    fn start(&mut self, name: &'static str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        let handle = self.running.spawn(task);
-        self.names.insert(handle.id(), (name, handle));
-    }
-
-    fn abort(&self, name: &str) {
-        self.names.values().filter(|(own, _)| *own == name).for_each(|(_, handle)| handle.abort());
-    }
-
-    /// The next one that ends. A panic is an end like any other, and one that was aborted ended well.
-    async fn next(&mut self) -> Option<(&'static str, anyhow::Result<()>)> {
-        let (id, result) = match self.running.join_next_with_id().await? {
-            Ok((id, result)) => (id, result),
-            Err(failure) if failure.is_cancelled() => (failure.id(), Ok(())),
-            Err(failure) => {
-                error!("a task panicked: {failure}");
-                (failure.id(), Err(anyhow::anyhow!("it panicked")))
-            }
-        };
-        let name = self.names.remove(&id).map_or("task", |(name, _)| name);
-        Some((name, result))
-    }
 }

@@ -29,6 +29,19 @@ pub fn all(config: &mut ServiceConfig) {
         .default_service(web::to(show_page));
 }
 
+/// The routes of a process without the realtime role: what it is, how it is, what it counted.
+pub fn of_a_process(config: &mut ServiceConfig) {
+    config
+        .service(
+            scope("")
+                .wrap(safe_headers())
+                .configure(health::routes)
+                .route("/", web::get().to(service::show_process))
+                .route("/metrics", web::get().to(metrics::show_metrics)),
+        )
+        .default_service(web::to(|| async { Problem::new(Code::NotFound).error_response() }));
+}
+
 /// Set on every answer that does not set them itself.
 fn safe_headers() -> DefaultHeaders {
     DefaultHeaders::new()

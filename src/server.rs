@@ -25,12 +25,17 @@ pub struct Bound {
     pub server: Server,
 }
 
-/// Binds the listener. The kernel ends a connection whose peer has taken none of the bytes that wait for it for `stall`: a
+/// Binds the listener at `address`. The kernel ends a connection whose peer has taken none of the bytes that wait for it for `stall`: a
 /// response body is not polled while the peer takes nothing, so nobody else could. Connections are accepted from now on and served as soon as `server` is polled.
 ///
 /// # Errors
 /// Where the address cannot be had.
-pub fn bind(settings: &config::Server, stall: Duration, routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static) -> std::io::Result<Bound> {
+pub fn bind(
+    settings: &config::Server,
+    address: SocketAddr,
+    stall: Duration,
+    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<Bound> {
     let app = move || {
         App::new()
             .wrap_fn(|mut request, service| {
@@ -53,8 +58,8 @@ pub fn bind(settings: &config::Server, stall: Duration, routes: impl Fn(&mut web
     if settings.workers > 0 {
         server = server.workers(settings.workers);
     }
-    let server = server.bind(settings.listen)?;
-    let address = server.addrs().into_iter().next().unwrap_or(settings.listen);
+    let server = server.bind(address)?;
+    let address = server.addrs().into_iter().next().unwrap_or(address);
     let server = server.run();
     Ok(Bound {
         address,

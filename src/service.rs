@@ -34,6 +34,16 @@ pub fn routes(config: &mut ServiceConfig) {
     config.service(show_service);
 }
 
+/// What a process is that shows no pipelines: a worker or an admin alone.
+pub async fn show_process() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({
+        "service": env!("CARGO_PKG_NAME"),
+        "version": env!("CARGO_PKG_VERSION"),
+        "status": "running",
+        "links": {"health": "/health", "metrics": "/metrics"},
+    }))
+}
+
 /// What this is and where to go on; browsers get the page instead.
 #[utoipa::path(tag = "service", responses((status = 200, body = Service)))]
 #[get("/")]

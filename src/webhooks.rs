@@ -20,7 +20,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::DEFAULT_SOURCE;
 use crate::drain::Drain;
 
-pub use receive::Receiver;
+pub use receive::{Received, Receiver};
 
 /// The answer to a delivery that is safe.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -30,6 +30,9 @@ pub struct Receipt {
     status: &'static str,
     /// Our id of the delivery.
     delivery_id: DeliveryId,
+    /// Where it is safe: `broker`, `spool` (a file of the node that answered, until the broker takes it) or `embedded`.
+    #[schema(example = "broker")]
+    durability: &'static str,
 }
 
 /// The routes of this file.
@@ -64,8 +67,8 @@ async fn receive_delivery(
 ) -> Result<HttpResponse, Problem> {
     let _hold = drain.hold();
     let host = parse_host(&host)?;
-    let id = receiver.receive(host, DEFAULT_SOURCE, &request, payload, queue.get_ref()).await?;
-    Ok(accepted(id))
+    let received = receiver.receive(host, DEFAULT_SOURCE, &request, payload, queue.get_ref()).await?;
+    Ok(accepted(received))
 }
 
 /// Receives a delivery of a source that has a key, and a secret, of its own.
@@ -91,8 +94,8 @@ async fn receive_delivery_of_source(
     let _hold = drain.hold();
     let (host, source) = path.into_inner();
     let host = parse_host(&host)?;
-    let id = receiver.receive(host, &source, &request, payload, queue.get_ref()).await?;
-    Ok(accepted(id))
+    let received = receiver.receive(host, &source, &request, payload, queue.get_ref()).await?;
+    Ok(accepted(received))
 }
 
 fn parse_host(word: &str) -> Result<Host, Problem> {
@@ -100,11 +103,12 @@ fn parse_host(word: &str) -> Result<Host, Problem> {
         .map_err(|error: pipecast_model::delivery::UnknownHost| Problem::new(Code::NotFound).detail(error.to_string()))
 }
 
-fn accepted(delivery_id: DeliveryId) -> HttpResponse {
+fn accepted(received: Received) -> HttpResponse {
     HttpResponse::Accepted()
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .json(Receipt {
             status: "received",
-            delivery_id,
+            delivery_id: received.id,
+            durability: received.durability.word(),
         })
 }

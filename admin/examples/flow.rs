@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
-use pipecast_admin::{Admin, retention};
+use pipecast_admin::Worker;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
 use pipecast_fabric::{Bus, BusEvent, Queue};
 use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, Timestamp, Topic, Work};
-use pipecast_store::{Options, Retention};
+use pipecast_store::Options;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -56,23 +56,15 @@ async fn main() -> anyhow::Result<()> {
     for id in 1..=EXECUTIONS {
         tap.subscribe(Topic::Execution(pipecast_model::ExecutionId(id.cast_signed()))).await?;
     }
-    let admin = Admin {
+    let worker = Worker {
         reader: reader.clone(),
-        writer,
+        writer: Arc::new(writer),
         queue: Arc::<EmbeddedQueue>::clone(&queue),
         bus: Arc::<EmbeddedBus>::clone(&bus),
         cache: Arc::new(EmbeddedCache::new(10_000)),
-        retention: retention::Settings {
-            keep: Retention {
-                bodies: Duration::from_secs(604_800),
-                bodies_bytes: 1 << 30,
-                deliveries: Duration::from_secs(2_592_000),
-            },
-            stale_after: Duration::from_secs(21_600),
-        },
     };
     let ending = CancellationToken::new();
-    let admin = tokio::spawn(admin.run(ending.clone()));
+    let worker = tokio::spawn(worker.run(ending.clone()));
 
     // Every delivery moves one execution on; a title says which delivery it was.
     let heard = tokio::spawn(async move {
@@ -102,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
         senders.spawn(async move {
             let message = Work::Delivery(delivery(number)).encode();
             let sent = Instant::now();
-            queue.send(Lane::Urgent, message).await.map(|()| (number, sent, sent.elapsed()))
+            queue.send(Lane::Urgent, message).await.map(|_| (number, sent, sent.elapsed()))
         });
     }
     let mut sent = Vec::new();
@@ -115,7 +107,7 @@ async fn main() -> anyhow::Result<()> {
     }
     let applying = begun.elapsed();
     ending.cancel();
-    admin.await??;
+    worker.await??;
     bus.close();
     let heard = heard.await?;
     let states = reader.list_pipeline_states(None, 10).await?;

@@ -24,6 +24,8 @@ const TELL_WITHIN: Duration = Duration::from_millis(200);
 const HEAL_EVERY: Duration = Duration::from_secs(5);
 /// So many dirty topics are told at once.
 const HEAL_PAGE: i64 = 500;
+/// Pages of one round. While it heals, batches wait; what is left then is told in the next round.
+const HEAL_PAGES: usize = 20;
 /// What was told is taken out of the dirty topics after so long without another transaction.
 const CLEAR_AFTER: Duration = Duration::from_millis(200);
 /// How long a state stays in the cache, give or take a tenth, so that not everything expires together.
@@ -173,17 +175,21 @@ impl Announcer {
             }
         };
         let keep = KEEP.mul_f64(rand::random_range(0.9..=1.1));
+        // Cache first: who hears of a change must not find the state before it there.
         let cached = self.cache.offer(state.topic, &state.epoch, state.seq, text.clone(), keep).await;
-        let published = self.bus.publish(state.topic, text.clone()).await;
+        // Other programs that listen to pipelines know a change by its type, as our own sockets do.
+        let message = Bytes::from([br#"{"type":"status_change","#, &text[1..]].concat());
+        let published = self.bus.publish(state.topic, message.clone()).await;
         if matches!(state.topic, Topic::Pipeline(_)) {
-            self.bus.publish(Topic::Monitor, text).await?;
+            self.bus.publish(Topic::Monitor, message).await?;
         }
         cached.and(published)
     }
 
-    /// Tells every dirty topic that has not been told, page by page.
+    /// Tells every dirty topic that has not been told, page by page. Among them are what other workers have committed a moment ago and
+    /// will tell themselves: telling it twice costs little and harms nobody, and which of them will not come to it nobody can know.
     async fn heal(&self) {
-        loop {
+        for _ in 0..HEAL_PAGES {
             let dirty = match self.reader.list_dirty(HEAL_PAGE).await {
                 Ok(dirty) => dirty,
                 Err(error) => {

@@ -10,7 +10,7 @@ use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
 use pipecast_store::{Error, Noted, Tx, Writer};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -27,6 +27,8 @@ const LINGER: Duration = Duration::from_millis(8);
 const BRISK: f64 = 1.0;
 /// Bodies that are understood without leaving the task; more of them would hold up everything else on its thread.
 const UNDERSTOOD_IN_PLACE: usize = 256 << 10;
+/// A batch that takes longer is given up and tried again; a broker that waits for its acks is more patient than that.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Waits after the database failed: the first…
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// …and the longest.
@@ -166,7 +168,10 @@ impl Consumer {
             return Ok(Committed::default());
         }
         let told = self.told.take();
-        let written = self.write_after(&told, items).await;
+        let written = match timeout(WRITE_WITHIN, self.write_after(&told, items)).await {
+            Ok(written) => written,
+            Err(_) => Err(Error::unavailable("write a batch within half a minute")),
+        };
         if written.is_err() {
             self.told.add(told);
         }

@@ -1,18 +1,17 @@
 //! Takes away what is older than it may be, and marks executions that have been silent for too long.
 //! Knows nothing of tables; it goes in small transactions, so that the consumer never waits long behind it.
+//!
+//! It announces nothing: what it marks is left dirty, and a worker finds it within seconds.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecast_model::{Timestamp, Topic};
-use pipecast_store::{Pruned, Result, Retention, Writer};
-use tokio::sync::mpsc;
+use pipecast_model::Timestamp;
+use pipecast_store::{Pruned, Result, Retention, Task, Tx, Writer};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::announce::Committed;
 use crate::chain;
 
 /// How often.
@@ -31,8 +30,8 @@ pub struct Settings {
     pub stale_after: Duration,
 }
 
-/// Tidies every minute until it is asked to end.
-pub(crate) async fn run(settings: Settings, writer: Arc<Writer>, committed: mpsc::Sender<Committed>, ending: CancellationToken) {
+/// Tidies every minute until it is asked to end. Of several processes that do, one works at a time and the others let it.
+pub async fn run(settings: Settings, writer: Arc<Writer>, ending: CancellationToken) {
     let mut minutes = interval(EVERY);
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -44,7 +43,7 @@ pub(crate) async fn run(settings: Settings, writer: Arc<Writer>, committed: mpsc
         if let Err(error) = prune(&settings.keep, &writer, &ending).await {
             warn!("cannot prune, trying again in {EVERY:?}: {}", chain(&error));
         }
-        if let Err(error) = mark_stale(settings.stale_after, &writer, &committed, &ending).await {
+        if let Err(error) = mark_stale(settings.stale_after, &writer, &ending).await {
             warn!("cannot mark stale executions, trying again in {EVERY:?}: {}", chain(&error));
         }
     }
@@ -56,7 +55,7 @@ async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) ->
         if ending.is_cancelled() {
             break;
         }
-        let mut tx = writer.begin().await?;
+        let Some(mut tx) = begin_alone(writer).await? else { break };
         let pruned = tx.prune(keep, Timestamp::now(), AT_ONCE).await?;
         if pruned == Pruned::default() {
             // Dropped: nothing was written, so no sync is due.
@@ -79,20 +78,22 @@ async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) ->
     Ok(())
 }
 
-async fn mark_stale(after: Duration, writer: &Writer, committed: &mpsc::Sender<Committed>, ending: &CancellationToken) -> Result<()> {
+async fn mark_stale(after: Duration, writer: &Writer, ending: &CancellationToken) -> Result<()> {
     for _ in 0..ROUNDS {
         if ending.is_cancelled() {
             break;
         }
-        let mut tx = writer.begin().await?;
-        let topics: BTreeSet<Topic> = tx.mark_stale(Timestamp::now().minus(after), AT_ONCE).await?.into_iter().collect();
-        if topics.is_empty() {
+        let Some(mut tx) = begin_alone(writer).await? else { break };
+        if tx.mark_stale(Timestamp::now().minus(after), AT_ONCE).await?.is_empty() {
             break;
         }
         tx.commit().await?;
-        let verdicts = Vec::new();
-        // Where the announcer is gone the topics stay dirty and are told at the next start.
-        drop(committed.send(Committed { topics, verdicts }).await);
     }
     Ok(())
+}
+
+/// A transaction that has retention to itself; `None` where another process is at it.
+async fn begin_alone(writer: &Writer) -> Result<Option<Tx>> {
+    let mut tx = writer.begin().await?;
+    Ok(tx.has_alone(Task::Retention).await?.then_some(tx))
 }

@@ -1,19 +1,18 @@
 //! Settings of the HTTP listener and of the shutdown: section `[server]`. Knows nothing of routes.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
-use pipecast_http::AnonymousReading;
+use pipecast_http::{AnonymousReading, TrustedProxies};
 use serde::Deserialize;
 
-use super::value;
+use super::{Listen, value};
 
 /// Where and how to listen, and how to end.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Server {
-    /// Address and port; port 0 takes any free one.
-    pub listen: SocketAddr,
+    /// Address and port; without a port the usual one of the roles, and port 0 takes any free one.
+    pub listen: Listen,
     /// Threads that serve HTTP; 0 is one for each core.
     pub workers: usize,
     /// Connections that may wait to be accepted; the kernel refuses more.
@@ -26,6 +25,8 @@ pub struct Server {
     /// How long an idle connection is kept.
     #[serde(deserialize_with = "value::duration")]
     pub keep_alive: Duration,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// Who may read without an account.
     pub anonymous_reading: AnonymousReading,
     /// How long a shutdown keeps serving, not ready.

@@ -66,13 +66,14 @@ enum Place {
 }
 
 impl Watching {
-    /// Starts with a snapshot, unless `since` is the very state that the topic is in.
+    /// Starts with a snapshot, unless `since` is the very state that the topic is in. Another program's word has no cursor, and
+    /// whoever has seen one may hold the cursor of the state that it lay over.
     pub fn new(listener: Listener, form: Form, since: Option<&str>) -> Self {
         let feed = listener.feed();
         let current = feed
             .page(0, u64::MAX, 1)
             .pop()
-            .filter(|(_, last)| feed.topic() == last.topic && since == Some(last.id.as_str()));
+            .filter(|(_, last)| feed.topic() == last.topic && last.id.is_some() && !last.is_restored && since == last.id.as_deref());
         let place = match current {
             Some((number, _)) => Place::After(number),
             None => Place::Start,
@@ -90,11 +91,11 @@ impl Watching {
         matches!(self.place, Place::After(_))
     }
 
-    /// The cursor of the topic's state.
+    /// The cursor of the topic's state, or of the one that another program's word lies over.
     pub fn id(&self) -> Option<String> {
         match self.topic() {
             Topic::Monitor => None,
-            _ => self.listener.feed().last().map(|last| last.id.clone()),
+            _ => self.listener.feed().last().and_then(|last| last.cursor()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use metrics::{counter, histogram};
-use pipecast_fabric::Queue;
+use pipecast_fabric::{Durability, Queue};
 use pipecast_http::{Code, Problem, Rate};
 use pipecast_model::{Delivery, DeliveryId, Host, Lane, Refusal, Timestamp, Work};
 use tracing::{debug, warn};
@@ -32,6 +32,15 @@ pub struct Receiver {
     send_deadline: Duration,
     /// How many refusals of each host may still go to the ledger. A short lock, never held over an await.
     refusals: Mutex<HashMap<Host, Rate>>,
+}
+
+/// A delivery that is safe from a crash.
+#[derive(Clone, Copy, Debug)]
+pub struct Received {
+    /// Our id of it.
+    pub id: DeliveryId,
+    /// Where it is safe.
+    pub durability: Durability,
 }
 
 impl Receiver {
@@ -78,7 +87,7 @@ impl Receiver {
     ///
     /// # Errors
     /// The problem to answer with. Only 401 means that the delivery is not believed; 503 asks to send it again.
-    pub async fn receive(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<DeliveryId, Problem> {
+    pub async fn receive(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<Received, Problem> {
         let began = Instant::now();
         let result = self.receive_untimed(host, source, request, payload, queue).await;
         let outcome = result.as_ref().map_or_else(|problem| problem.code().word(), |_| "accepted");
@@ -87,7 +96,7 @@ impl Receiver {
         result
     }
 
-    async fn receive_untimed(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<DeliveryId, Problem> {
+    async fn receive_untimed(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<Received, Problem> {
         let headers = request.headers();
         self.limits.check(headers)?;
         if host == Host::Github && github::is_imitation(headers) {
@@ -102,8 +111,8 @@ impl Receiver {
         }
         let delivery = describe(host, source, request, body.bytes.clone(), received_at);
         let (id, lane) = (delivery.id, self.lane(&delivery.event));
-        self.send(queue, lane, Work::Delivery(delivery).encode()).await?;
-        Ok(id)
+        let durability = self.send(queue, lane, Work::Delivery(delivery).encode()).await?;
+        Ok(Received { id, durability })
     }
 
     /// A source that does not exist takes as long as one that does, and its answer is the same.
@@ -125,7 +134,7 @@ impl Receiver {
         if self.urgent.contains(event) { Lane::Urgent } else { Lane::Bulk }
     }
 
-    async fn send(&self, queue: &dyn Queue, lane: Lane, envelope: Bytes) -> Result<(), Problem> {
+    async fn send(&self, queue: &dyn Queue, lane: Lane, envelope: Bytes) -> Result<Durability, Problem> {
         match tokio::time::timeout(self.send_deadline, queue.send(lane, envelope)).await {
             Ok(sent) => Ok(sent?),
             Err(_) => Err(Problem::new(Code::NotDurable).retry_after(Duration::from_secs(30))),

@@ -25,7 +25,7 @@ fn the_defaults_and_the_structs_agree() {
     // Both directions: the structs deny what they do not know, and they have no defaults of their own.
     let config = Config::defaults();
 
-    assert_eq!(config.server.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.server.listen.at(8080).to_string(), "127.0.0.1:8080");
     assert_eq!(config.webhooks.max_body, 25 << 20);
     assert_eq!(config.live.max_topics, 128);
     config.check().expect("the defaults go together");
@@ -55,7 +55,7 @@ fn a_file_wins_over_the_defaults_and_the_environment_over_the_file() {
 
     let config = load(file, &environment).unwrap().config;
 
-    assert_eq!((config.server.listen.port(), config.server.backlog), (2222, 7));
+    assert_eq!((config.server.listen.at(8080).port(), config.server.backlog), (2222, 7));
     assert_eq!(config.data_dir, PathBuf::from("/srv/b"));
     assert_eq!(
         (config.live.ping, config.live.max_topics, config.live.pong),
@@ -133,7 +133,7 @@ fn a_value_of_the_wrong_kind_is_refused_with_the_right_one() {
     assert!(refusal("[live]\nping = \"25\"\n", &[]).contains("\"25\" is no duration"));
     assert!(refusal("[live]\nping = 25\n", &[]).contains("\"25\" is no duration"));
     assert!(refusal("", &[("PIPECAST_WEBHOOKS__MAX_BODY", "25MB")]).contains("\"25MB\" is no size"));
-    assert!(refusal("[server]\nlisten = \"here\"\n", &[]).contains("socket address"));
+    assert!(refusal("[server]\nlisten = \"here\"\n", &[]).contains("no address to listen on"));
     assert!(refusal("[server\n", &[]).contains("pipecast.toml"));
 }
 
@@ -141,9 +141,8 @@ fn a_value_of_the_wrong_kind_is_refused_with_the_right_one() {
 fn settings_that_cannot_work_are_refused_with_a_way_out() {
     let impossible = |environment: &[(&str, &str)]| load("", environment).unwrap().config.check().expect_err("impossible").to_string();
 
-    assert!(impossible(&[("PIPECAST_FABRIC__REDIS_URL", "redis://r")]).contains("fabric.redis_url"));
-    assert!(impossible(&[("PIPECAST_FABRIC__AMQP_URL", "amqp://a")]).contains("fabric.amqp_url"));
     assert!(impossible(&[("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080")]).contains("server.anonymous_reading"));
+    assert!(impossible(&[("PIPECAST_STORE__READ_URL", "postgres://replica/x")]).contains("store.url"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__GITHUB__SOURCES__DEFAULT", "x")]).contains("webhooks.github.secret"));
     let open = [("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080"), ("PIPECAST_SERVER__ANONYMOUS_READING", "everyone")];
@@ -157,6 +156,10 @@ fn secrets_are_never_printed() {
         &[
             ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "hunter2"),
             ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__A", "hunter3"),
+            ("PIPECAST_STORE__URL", "postgres://pipecast:hunter4@db/pipecast"),
+            ("PIPECAST_STORE__READ_URL", "postgres://pipecast:hunter5@replica/pipecast"),
+            ("PIPECAST_FABRIC__REDIS_URL", "redis://:hunter6@redis"),
+            ("PIPECAST_FABRIC__AMQP_URL", "amqp://pipecast:hunter7@rabbitmq"),
         ],
     )
     .unwrap();
@@ -167,11 +170,48 @@ fn secrets_are_never_printed() {
 #[tokio::test]
 async fn roles_cannot_be_split_without_something_between_them() {
     let folder = tempfile::tempdir().unwrap();
+    let refusal = async |change: fn(&mut Config), roles: &[Role]| {
+        let mut config = crate::app::config_in(folder.path());
+        change(&mut config);
+        let refused = roles::start(config, &roles.iter().copied().collect()).await;
+        refused.err().expect("refused").to_string()
+    };
 
-    let refused = roles::start(crate::app::config_in(folder.path()), &BTreeSet::from([Role::Realtime]))
-        .await
-        .err()
-        .expect("refused");
+    let whole = refusal(|_| {}, &[Role::Realtime]).await;
+    let without_redis = refusal(
+        |config| config.store.url = Some("postgres://postgres@127.0.0.1:1/x".into()),
+        &[Role::Realtime, Role::Worker],
+    )
+    .await;
+    let admin = refusal(|_| {}, &[Role::Admin]).await;
 
-    assert!(refused.to_string().contains("admin and worker"), "{refused}");
+    assert!(whole.contains("worker and admin") || whole.contains("admin and worker"), "{whole}");
+    for setting in ["store.url", "fabric.redis_url", "fabric.amqp_url"] {
+        assert!(whole.contains(setting), "{whole}");
+    }
+    assert!(
+        !without_redis.contains("store.url") && without_redis.contains("fabric.redis_url"),
+        "{without_redis}"
+    );
+    assert!(admin.contains("store.url") && !admin.contains("fabric."), "{admin}");
+}
+
+#[test]
+fn each_role_alone_has_a_port_of_its_own() {
+    let port = |roles: &[Role]| Role::port(&roles.iter().copied().collect());
+
+    assert_eq!(port(&Role::ALL), 8080);
+    assert_eq!([Role::Realtime, Role::Admin, Role::Worker].map(|role| port(&[role])), [8001, 8000, 8002]);
+    assert_eq!(port(&[Role::Realtime, Role::Worker]), 8080);
+}
+
+#[test]
+fn a_proxy_that_is_everybody_is_refused() {
+    let trusted = |networks: &str| load("", &[("PIPECAST_SERVER__TRUSTED_PROXIES", networks)]);
+
+    assert!(trusted("10.0.0.0/8, 127.0.0.1, fd00::/8").is_ok());
+    for networks in ["0.0.0.0/0", "::/0", "*", "10.0.0.0/8,0.0.0.0/0"] {
+        let refused = format!("{:#}", anyhow::Error::from(trusted(networks).expect_err(networks)));
+        assert!(refused.contains("is no network of proxies"), "{refused}");
+    }
 }

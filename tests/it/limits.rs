@@ -50,6 +50,30 @@ async fn pages_of_other_origins_are_refused_before_the_upgrade() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_every_client_has_a_share_of_its_own() {
+    let app = TestApp::start_with(|config| {
+        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
+        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+        config.live.max_sockets_per_ip = 1;
+    })
+    .await;
+    let knock = async |client: &str| {
+        Socket::open(app.address, "/ws/monitor", &[("X-Forwarded-For", client)])
+            .await
+            .expect("a handshake")
+    };
+
+    let mut first = knock("203.0.113.7").await;
+    first.json_of("snapshot").await;
+    // Whatever the client itself wrote stands to the left of what the proxy added.
+    let mut second = knock("198.51.100.1, 203.0.113.7").await;
+    let mut stranger = knock("203.0.113.8").await;
+
+    assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
+    stranger.json_of("snapshot").await;
+}
+
+#[tokio::test]
 async fn a_token_in_the_address_is_refused() {
     let app = TestApp::start().await;
 

@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             senders.spawn(async move {
                 let sent = Instant::now();
                 match queue.send(Lane::Urgent, body).await {
-                    Ok(()) => vec![sent.elapsed()],
+                    Ok(_) => vec![sent.elapsed()],
                     Err(_) => Vec::new(),
                 }
             });

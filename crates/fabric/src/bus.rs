@@ -1,7 +1,11 @@
 //! The bus that tells every node of a change.
 //!
 //! **Guarantee.** At most once, in order per topic. Whoever was away has missed it; a tap that fell behind or lost its
-//! connection is told so by [`BusEvent::Lost`] and must read the truth again from cache or database.
+//! connection is told so by [`BusEvent::Lost`] and must read the truth again from the database. While nothing can be heard
+//! at all, [`BusEvent::Away`] has said so.
+//!
+//! **What is carried.** Ours are JSON objects. On a bus that is shared, other programs may publish on a pipeline's topic too, in
+//! any form; what they say comes through as it is.
 //!
 //! **Shape.** A node opens one tap and subscribes topics on it as they are watched, never one tap per socket.
 
@@ -11,7 +15,9 @@ use pipecast_model::Topic;
 
 use crate::Result;
 
+mod ear;
 pub mod embedded;
+pub mod redis;
 
 /// See the module for what it promises.
 #[async_trait]
@@ -32,7 +38,8 @@ pub trait Bus: Send + Sync {
 /// One node's ear on the bus. `next` and the two others may be called from different tasks.
 #[async_trait]
 pub trait BusTap: Send + Sync {
-    /// From the return of this call on, every message of `topic` reaches `next`. Subscribing twice is one subscription.
+    /// From the return of this call on, every message of `topic` reaches `next`, or `Lost` does. Subscribing twice is one
+    /// subscription. A bus that is away takes it too, and hears the topic once it is back.
     ///
     /// # Errors
     /// `Unavailable`, `Closed`.
@@ -58,6 +65,8 @@ pub enum BusEvent {
         /// What.
         message: Bytes,
     },
-    /// Messages were lost: every subscribed topic may have changed unheard.
+    /// Messages were lost, and can be heard again: every subscribed topic may have changed unheard.
     Lost,
+    /// The bus is away: nothing is heard until `Lost` says that it is back.
+    Away,
 }

@@ -2,6 +2,9 @@
 //!
 //! **Guarantee.** The newer sequence wins: an `offer` of an older one changes nothing, so late writers do no harm. Every entry
 //! expires. A cache may forget anything at any time; it is never the truth and never decides what a caller may see.
+//!
+//! **What is kept.** Ours are JSON objects with at least one field; a backend may add fields of its own in front. Where the cache
+//! is shared, other programs may write at a pipeline's key too, in any form: what they wrote comes through as it is.
 
 use std::time::Duration;
 
@@ -12,20 +15,54 @@ use pipecast_model::{Epoch, Topic};
 use crate::Result;
 
 pub mod embedded;
+pub mod redis;
 
 /// See the module for what it promises.
 #[async_trait]
 pub trait Cache: Send + Sync {
+    /// Whether other programs can write here too.
+    fn is_shared(&self) -> bool;
+
     /// The newest value that is known of `topic`, if it has not expired.
     ///
     /// # Errors
     /// `Unavailable` where the cache cannot be reached in time; readers then go to the database.
-    async fn get(&self, topic: Topic) -> Result<Option<Bytes>>;
+    async fn get(&self, topic: Topic) -> Result<Option<Found>>;
 
-    /// Puts `value` there for `keep`, unless a value with an equal or greater `seq` of the same `epoch` is there already.
-    /// A value of another epoch is always replaced. Says whether it was taken.
+    /// Puts `value` there for `keep`, unless a value with an equal or greater `seq` of the same `epoch` is there already or was
+    /// before another program wrote over it. A value of another epoch is always replaced. Says whether it was taken.
     ///
     /// # Errors
     /// `Unavailable` where the cache cannot be reached in time.
     async fn offer(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool>;
+
+    /// The same for a reader that brings along what it has found in the database: it never replaces what another program wrote.
+    ///
+    /// # Errors
+    /// `Unavailable` where the cache cannot be reached in time.
+    async fn fill(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool>;
+
+    /// Those of `topics` at which something stands that another program wrote. Costs little where nothing does.
+    ///
+    /// # Errors
+    /// `Unavailable` where the cache cannot be reached in time.
+    async fn list_foreign(&self, topics: &[Topic]) -> Result<Vec<(Topic, Foreign)>>;
+}
+
+/// What stands in a cache at a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// What we wrote, the same object with perhaps more fields in front.
+    Ours(Bytes),
+    /// What another program wrote.
+    Foreign(Foreign),
+}
+
+/// What another program wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// As it was written.
+    pub text: Bytes,
+    /// The newest of ours that the cache had taken before, where it is known.
+    pub after: Option<(Epoch, i64)>,
 }

@@ -16,6 +16,8 @@ use pipecast_model::{Lane, Timestamp};
 use crate::Result;
 
 pub mod embedded;
+pub mod rabbitmq;
+pub mod spool;
 
 /// See the module for what it promises.
 #[async_trait]
@@ -27,7 +29,7 @@ pub trait Queue: Send + Sync {
     /// `Full`, `TooLarge`, `Unavailable` (then the message may or may not be stored), `Closed`.
     ///
     /// Cancelling the call leaves it open whether the message is stored.
-    async fn send(&self, lane: Lane, message: Bytes) -> Result<()>;
+    async fn send(&self, lane: Lane, message: Bytes) -> Result<Durability>;
 
     /// Claims up to `most` messages, waiting until there is at least one. A claim belongs to this process until it is
     /// settled or the process ends.
@@ -51,6 +53,28 @@ pub trait Queue: Send + Sync {
 
     /// Stops handing out messages, writes what is pending and closes. Unsettled claims return with the next start.
     async fn close(&self);
+}
+
+/// Where a message is safe once `send` has returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// In the file of this process's own queue, synced.
+    Embedded,
+    /// At the broker, confirmed.
+    Broker,
+    /// In a file of this process, synced, until the broker takes it.
+    Spool,
+}
+
+impl Durability {
+    /// The word in answers and metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Durability::Embedded => "embedded",
+            Durability::Broker => "broker",
+            Durability::Spool => "spool",
+        }
+    }
 }
 
 /// Names a claim of this process. Means nothing after a restart.

@@ -30,7 +30,7 @@ pub enum Error {
     /// SQLite before 3.51.3 can corrupt a database in WAL mode.
     #[error("sqlite {0} is too old: versions before 3.51.3 can corrupt a database in WAL mode")]
     OldSqlite(String),
-    /// The URL is neither `sqlite:` nor `postgres:`.
+    /// The URL is neither `sqlite:` nor `postgres:`; only its scheme is told, because the rest may have a password in it.
     #[error("store.url {0:?} is not understood; use sqlite:PATH or postgres://USER@HOST/DATABASE")]
     BadUrl(String),
     /// A row says something that this build does not understand.
@@ -39,6 +39,16 @@ pub enum Error {
         /// Which column of which row.
         what: String,
     },
+}
+
+impl Error {
+    /// It did not come to an end in time, and the caller has given up waiting.
+    pub fn unavailable(attempted: &'static str) -> Error {
+        Error::Unavailable {
+            attempted,
+            source: sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
 }
 
 /// Names what a statement was for, and sorts its error by what a caller can do about it.

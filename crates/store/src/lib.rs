@@ -1,8 +1,10 @@
 //! SQL, one file per aggregate, one text for SQLite and PostgreSQL.
 //! A [`Reader`] cannot write, and a [`Writer`] can only begin a [`Tx`]. Knows nothing of HTTP, queues or sockets.
 
+mod alone;
 mod change;
 mod delivery;
+mod durability;
 mod engine;
 mod error;
 mod execution;
@@ -17,6 +19,8 @@ mod query;
 mod reader;
 mod recording;
 mod reference;
+mod replica;
+mod seq;
 mod source;
 mod stale;
 mod stamps;
@@ -27,6 +31,7 @@ mod writer;
 
 use pipecast_model::{Delivery, DeliveryId, Timestamp};
 
+pub use alone::Task;
 pub use delivery::Noted;
 pub use error::Error;
 pub use migrate::migrate;
@@ -34,18 +39,30 @@ pub use options::Options;
 pub use prune::{Pruned, Retention};
 pub use query::{ExecutionQuery, PipelineQuery, Sort};
 pub use reader::Reader;
+pub use replica::{Replica, Standing};
 pub use writer::{Tx, Writer};
 
 /// What the store returns.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Opens both sides of the database. The reader is read-only on the engine itself.
+/// Opens both sides of the database, and looks whether its schema is the one of this build. Both are on the primary; the reader is
+/// read-only on the engine itself.
 ///
 /// # Errors
 /// `NotMigrated` or `NewerSchema` where the schema is not the one of this build, `OldSqlite` under SQLite 3.51.3, `Unavailable`.
 pub async fn open(options: &Options) -> Result<(Reader, Writer)> {
+    let (reader, writer) = connect(options).await?;
+    reader.recognise().await?;
+    Ok((reader, writer))
+}
+
+/// The same without a look at the schema. On PostgreSQL nothing is connected yet, so a server that is down is no error here.
+///
+/// # Errors
+/// `BadUrl`; on SQLite `OldSqlite` and `Unavailable` too.
+pub async fn connect(options: &Options) -> Result<(Reader, Writer)> {
     let writer = Writer::open(options).await?;
-    let reader = Reader::open(options).await?;
+    let reader = Reader::connect(options).await?;
     Ok((reader, writer))
 }
 

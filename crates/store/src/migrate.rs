@@ -5,7 +5,7 @@ use pipecast_model::Epoch;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::engine::{On, Pool, on, place, writing};
+use crate::engine::{On, Pool, on, place, postgres_pool, writing};
 use crate::error::Attempt;
 use crate::{Error, Options, Result};
 
@@ -33,9 +33,11 @@ pub async fn migrate(options: &Options) -> Result<()> {
         }
         // Without the time limits of a writer: a migration may take long, and so may the wait for another one's.
         On::Postgres(connect) => {
-            let mut connection = PgConnection::connect_with(&connect).await.attempted("open the database for migrating")?;
-            migrate_postgres(&mut connection, options.first_id).await?;
-            connection.close().await.attempted("close the database after migrating")
+            let pool = postgres_pool(1, options.acquire_timeout).connect_lazy_with(connect);
+            let mut connection = pool.acquire().await.attempted("open the database for migrating")?;
+            let migrated = migrate_postgres(&mut connection, options.first_id).await;
+            connection.close().await.attempted("close the database after migrating")?;
+            migrated
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The side that cannot write: its connections are read-only on the engine itself.
 //! What can be read lies beside the table that it is read from: see `pipeline`, `execution`, `job`, `state`, `topic` and `delivery`.
 
+use std::sync::Arc;
+
 use pipecast_model::Epoch;
+use tokio::sync::OnceCell;
 
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
@@ -12,19 +15,31 @@ use crate::{Options, Result};
 #[derive(Clone, Debug)]
 pub struct Reader {
     pub(crate) on: Pool,
-    pub(crate) epoch: Epoch,
+    /// Known once the schema has been recognised; it never changes under a running process.
+    pub(crate) epoch: Arc<OnceCell<Epoch>>,
 }
 
 impl Reader {
-    pub(crate) async fn open(options: &Options) -> Result<Self> {
+    /// Reads the primary. On PostgreSQL nothing is connected yet, so a server that is down is no error here.
+    ///
+    /// # Errors
+    /// `BadUrl`; on SQLite `Unavailable` where the file cannot be opened.
+    pub async fn connect(options: &Options) -> Result<Self> {
         let on = crate::engine::connect_reader(options).await?;
-        let epoch = recognise(&on).await?;
-        Ok(Reader { on, epoch })
+        Ok(Reader { on, epoch: Arc::default() })
     }
 
-    /// The epoch of every sequence in this database.
-    pub fn epoch(&self) -> &Epoch {
-        &self.epoch
+    /// The epoch of every sequence in this database; `None` until the schema has been recognised.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.get()
+    }
+
+    /// Finds out, once, whether this build and the schema belong together.
+    ///
+    /// # Errors
+    /// `NotMigrated`, `NewerSchema`, `Unavailable`. The next call looks again.
+    pub async fn recognise(&self) -> Result<&Epoch> {
+        self.epoch.get_or_try_init(|| recognise(&self.on)).await
     }
 
     /// Whether the database answers.

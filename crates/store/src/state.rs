@@ -52,6 +52,7 @@ impl Reader {
     ///
     /// An execution carries its first 500 jobs by id.
     pub async fn list_states(&self, topics: &[Topic]) -> Result<Vec<Announcement>> {
+        let epoch = self.recognise().await?;
         let mut states = Vec::with_capacity(topics.len());
         for topics in topics.chunks(TOPICS) {
             let pipelines: Vec<PipelineId> = topics
@@ -75,7 +76,7 @@ impl Reader {
                     timestamp,
                     seq,
                 };
-                states.push(envelope.around(Topic::Pipeline(id), &self.epoch, &()));
+                states.push(envelope.around(Topic::Pipeline(id), epoch, &()));
             }
             states.extend(self.pipeline_states(views).await?);
             states.extend(self.execution_states(&executions).await?);
@@ -92,9 +93,10 @@ impl Reader {
     async fn pipeline_states(&self, views: Vec<PipelineView>) -> Result<Vec<Announcement>> {
         let envelopes: Vec<Envelope> = views.iter().map(envelope).collect();
         let pipelines: Vec<Pipeline> = with_newest(&self.on, views).await?;
+        let epoch = self.recognise().await?;
         let states = envelopes.into_iter().zip(&pipelines);
         Ok(states
-            .map(|(envelope, pipeline)| envelope.around(Topic::Pipeline(pipeline.id), &self.epoch, pipeline))
+            .map(|(envelope, pipeline)| envelope.around(Topic::Pipeline(pipeline.id), epoch, pipeline))
             .collect())
     }
 
@@ -104,6 +106,7 @@ impl Reader {
         for row in jobs_of(&self.on, ids).await? {
             jobs.entry(row.execution_id).or_default().push(row.into());
         }
+        let epoch = self.recognise().await?;
         let states = rows.into_iter().map(|row| {
             let envelope = Envelope {
                 status: row.columns.status.status,
@@ -113,7 +116,7 @@ impl Reader {
             };
             let jobs = jobs.remove(&row.id).unwrap_or_default();
             let topic = Topic::Execution(row.id);
-            envelope.around(topic, &self.epoch, &ExecutionState { execution: row.into(), jobs })
+            envelope.around(topic, epoch, &ExecutionState { execution: row.into(), jobs })
         });
         Ok(states.collect())
     }

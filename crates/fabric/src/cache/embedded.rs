@@ -9,7 +9,7 @@ use moka::Expiry;
 use moka::ops::compute::{CompResult, Op};
 use pipecast_model::{Epoch, Topic};
 
-use crate::{Cache, Result};
+use crate::{Cache, Foreign, Found, Result};
 
 /// A cache for one process.
 #[derive(Clone, Debug)]
@@ -36,8 +36,12 @@ impl EmbeddedCache {
 
 #[async_trait]
 impl Cache for EmbeddedCache {
-    async fn get(&self, topic: Topic) -> Result<Option<Bytes>> {
-        Ok(self.entries.get(&topic).map(|entry| entry.value))
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    async fn get(&self, topic: Topic) -> Result<Option<Found>> {
+        Ok(self.entries.get(&topic).map(|entry| Found::Ours(entry.value)))
     }
 
     async fn offer(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool> {
@@ -54,6 +58,14 @@ impl Cache for EmbeddedCache {
             }
         });
         Ok(matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_)))
+    }
+
+    async fn fill(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool> {
+        self.offer(topic, epoch, seq, value, keep).await
+    }
+
+    async fn list_foreign(&self, _: &[Topic]) -> Result<Vec<(Topic, Foreign)>> {
+        Ok(Vec::new())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::{Claim, ClaimId, Dead, Error, Queue, Result, Verdict};
+use crate::{Claim, ClaimId, Dead, Durability, Error, Queue, Result, Verdict};
 
 mod board;
 mod file;
@@ -116,6 +116,11 @@ impl EmbeddedQueue {
         self.shared.commits.load(Ordering::Relaxed)
     }
 
+    /// How much of what it may hold it holds: 0 is nothing, 1 is all.
+    pub fn fullness(&self) -> f64 {
+        self.shared.board().fullness(&self.limits)
+    }
+
     /// Full jitter: many that failed together do not come back together.
     fn back_off(&self, failures: u32) -> Duration {
         let longest = self.limits.retry_base.saturating_mul(2_u32.saturating_pow(failures)).min(self.limits.retry_cap);
@@ -140,7 +145,7 @@ impl EmbeddedQueue {
 
 #[async_trait]
 impl Queue for EmbeddedQueue {
-    async fn send(&self, lane: Lane, message: Bytes) -> Result<()> {
+    async fn send(&self, lane: Lane, message: Bytes) -> Result<Durability> {
         let size = message.len();
         if size > self.limits.max_message_bytes {
             return Err(Error::TooLarge {
@@ -169,7 +174,8 @@ impl Queue for EmbeddedQueue {
             }));
         }
         self.shared.ready.notify_one();
-        answer.await.unwrap_or(Err(Error::Closed("queue")))
+        answer.await.unwrap_or(Err(Error::Closed("queue")))?;
+        Ok(Durability::Embedded)
     }
 
     async fn receive(&self, most: usize) -> Result<Vec<Claim>> {

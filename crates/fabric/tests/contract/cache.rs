@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use pipecast_fabric::Cache;
+use pipecast_fabric::{Cache, Found};
 use pipecast_model::{Epoch, PipelineId, Topic};
 
 use crate::soon;
@@ -17,8 +17,24 @@ fn epoch(text: &str) -> Epoch {
     Epoch(text.to_owned())
 }
 
+/// A value that says what it is.
+pub(crate) fn value(epoch: &Epoch, seq: i64) -> Bytes {
+    Bytes::from(format!(r#"{{"is":"{epoch}-{seq}"}}"#))
+}
+
 async fn offer(cache: &dyn Cache, epoch: &Epoch, seq: i64, keep: Duration) -> bool {
-    cache.offer(ONE, epoch, seq, Bytes::from(format!("{epoch}-{seq}")), keep).await.unwrap()
+    cache.offer(ONE, epoch, seq, value(epoch, seq), keep).await.unwrap()
+}
+
+/// What the value of ours at `topic` says that it is.
+pub(crate) async fn ours(cache: &dyn Cache, topic: Topic) -> Option<String> {
+    match cache.get(topic).await.unwrap()? {
+        Found::Ours(value) => {
+            let value: serde_json::Value = serde_json::from_slice(&value).unwrap();
+            Some(value["is"].as_str().unwrap().to_owned())
+        }
+        Found::Foreign(foreign) => panic!("{foreign:?}"),
+    }
 }
 
 pub(crate) async fn the_newer_sequence_wins(cache: &dyn Cache) {
@@ -28,10 +44,21 @@ pub(crate) async fn the_newer_sequence_wins(cache: &dyn Cache) {
     assert!(offer(cache, &epoch, 5, LONG).await);
     assert!(!offer(cache, &epoch, 5, LONG).await, "an equal one is no news");
     assert!(!offer(cache, &epoch, 4, LONG).await, "an older one changes nothing");
-    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-5");
+    assert_eq!(ours(cache, ONE).await.as_deref(), Some("aaaaaaaa-5"));
     assert!(offer(cache, &epoch, 6, LONG).await);
-    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-6");
+    assert_eq!(ours(cache, ONE).await.as_deref(), Some("aaaaaaaa-6"));
     assert_eq!(cache.get(Topic::Pipeline(PipelineId(2))).await.unwrap(), None);
+}
+
+pub(crate) async fn a_reader_fills_what_is_missing_and_nothing_newer(cache: &dyn Cache) {
+    let epoch = epoch("aaaaaaaa");
+
+    assert!(cache.fill(ONE, &epoch, 3, value(&epoch, 3), LONG).await.unwrap());
+    assert!(offer(cache, &epoch, 5, LONG).await);
+    assert!(!cache.fill(ONE, &epoch, 4, value(&epoch, 4), LONG).await.unwrap());
+
+    assert_eq!(ours(cache, ONE).await.as_deref(), Some("aaaaaaaa-5"));
+    assert!(cache.list_foreign(&[ONE]).await.unwrap().is_empty());
 }
 
 pub(crate) async fn another_epoch_replaces(cache: &dyn Cache) {
@@ -39,7 +66,7 @@ pub(crate) async fn another_epoch_replaces(cache: &dyn Cache) {
 
     assert!(offer(cache, &epoch("bbbbbbbb"), 1, LONG).await);
 
-    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "bbbbbbbb-1");
+    assert_eq!(ours(cache, ONE).await.as_deref(), Some("bbbbbbbb-1"));
 }
 
 pub(crate) async fn an_entry_expires(cache: &dyn Cache) {
@@ -68,5 +95,5 @@ pub(crate) async fn of_many_writers_the_newest_stays(cache: Arc<dyn Cache>) {
     });
     join_all(writers).await.into_iter().for_each(|writer| writer.unwrap());
 
-    assert_eq!(cache.get(ONE).await.unwrap().unwrap(), "aaaaaaaa-200");
+    assert_eq!(ours(&*cache, ONE).await.as_deref(), Some("aaaaaaaa-200"));
 }

@@ -99,7 +99,7 @@ async fn child_whose_disk_is_full() {
     let mut stored = 0;
     let refused = loop {
         match queue.send(Lane::Urgent, body.clone()).await {
-            Ok(()) => stored += 1,
+            Ok(_) => stored += 1,
             Err(error) => break error,
         }
     };

@@ -2,10 +2,15 @@
 //! The functions in `queue`, `bus` and `cache` know nothing of a backend; a new one calls them from a module of its own.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod broker;
 mod bus;
 mod cache;
 mod durability;
 mod queue;
+mod rabbitmq;
+mod redis;
+mod server;
+mod spool;
 
 use std::time::Duration;
 
@@ -185,6 +190,7 @@ mod embedded {
     #[tokio::test]
     async fn the_cache_keeps_its_contract() {
         crate::cache::the_newer_sequence_wins(&EmbeddedCache::new(1000)).await;
+        crate::cache::a_reader_fills_what_is_missing_and_nothing_newer(&EmbeddedCache::new(1000)).await;
         crate::cache::another_epoch_replaces(&EmbeddedCache::new(1000)).await;
         crate::cache::an_entry_expires(&EmbeddedCache::new(1000)).await;
         crate::cache::of_many_writers_the_newest_stays(std::sync::Arc::new(EmbeddedCache::new(1000))).await;

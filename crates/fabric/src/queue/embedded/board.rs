@@ -73,6 +73,13 @@ impl Board {
         Ok(())
     }
 
+    /// The larger share of the two limits that is taken.
+    pub(super) fn fullness(&self, limits: &Options) -> f64 {
+        let messages = self.entries.len() as f64 / limits.max_messages.max(1) as f64;
+        let bytes = self.bytes as f64 / limits.max_bytes.max(1) as f64;
+        messages.max(bytes)
+    }
+
     /// A new message that the file does not hold yet. It can be picked at once.
     pub(super) fn add(&mut self, lane: Lane, body: Bytes) -> i64 {
         let id = self.next_id;

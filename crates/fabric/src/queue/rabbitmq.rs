@@ -1,0 +1,341 @@
+//! The queue on RabbitMQ: durable quorum queues as lanes, publisher confirms, and failures that wait on the broker.
+//! Knows nothing of what a message means, nor of what happens while the broker is away (see `spooled`).
+//!
+//! **Sending.** A message is stored once the broker has confirmed it *and* has not returned it; every other answer, and none within
+//! `confirm_timeout`, is `Unavailable`. While there is no connection or an alarm blocks the broker, `send` fails at once.
+//!
+//! **Counting.** Verdicts are counted in a header of ours. A failed message is stored anew, in a queue where its back-off passes or
+//! among the dead, and only then acked. The broker's own count of deliveries, which differs between its versions, only tells how often
+//! a message was delivered without any verdict; see `docs/adr/0007-failures-wait-on-the-broker.md`.
+//!
+//! **Depth.** What waits at the broker and what this process holds. Claims of other processes cannot be seen.
+//!
+//! **Limits.** `max_messages` is checked against a count of what waits at the broker that is a second old at most, so many
+//! senders may overshoot it by what they send in that second. Claims are not in it: the broker does not tell them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::uri::AMQPUri;
+use pipecast_model::Lane;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
+use crate::{Error, Result};
+
+mod consumer;
+mod desk;
+mod letter;
+mod line;
+mod postman;
+mod publisher;
+mod topology;
+
+use consumer::Consumer;
+use desk::Taken;
+use letter::Letter;
+use publisher::{Publisher, Session, unavailable};
+use topology::Place;
+
+/// How long a returned message rests.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
+/// Waits between two attempts to connect: the first…
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+/// …and the longest.
+const LONGEST_RETRY: Duration = Duration::from_secs(5);
+/// How long the keepers of the connections may take to end.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// How to open the queue.
+#[derive(Clone)]
+pub struct RabbitmqOptions {
+    /// `amqp://USER:PASSWORD@HOST:PORT/VHOST`, or `amqps://`.
+    pub url: String,
+    /// Authorities in PEM that the certificate of an `amqps://` broker may come from; none: those that the system trusts.
+    pub ca: Option<String>,
+    /// What the names of the queues begin with.
+    pub prefix: String,
+    /// Most messages that wait at the broker; see the module for how sharp this is.
+    pub max_messages: u64,
+    /// The largest message in bytes. The broker's `max_message_size` must not be smaller.
+    pub max_message_bytes: usize,
+    /// A message that has failed so often is buried. At least 1.
+    pub max_failures: u32,
+    /// A message that was delivered so often without a verdict is buried. At least 3: before, it is only put into quarantine.
+    pub max_crashes: u32,
+    /// The back-off after the first failure is random up to twice this; it doubles with each further one.
+    pub retry_base: Duration,
+    /// The longest back-off.
+    pub retry_cap: Duration,
+    /// Messages of the urgent lane that this process holds at once; of the bulk lane a quarter.
+    pub prefetch: u16,
+    /// Longest wait for a confirm.
+    pub confirm_timeout: Duration,
+    /// Longest wait for a connection.
+    pub connect_timeout: Duration,
+}
+
+/// The queue on one broker, or one cluster of them.
+pub struct RabbitmqQueue {
+    options: Arc<RabbitmqOptions>,
+    publisher: Arc<Publisher>,
+    consumer: Arc<Consumer>,
+    closing: CancellationToken,
+    keepers: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// The broker answered, and what it said will not change by itself.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("fabric.amqp_url is no AMQP URL: {0}")]
+    Url(String),
+    #[error("RabbitMQ has a queue of the same name with other arguments ({0}); let it run empty and delete it, or set another fabric.rabbitmq.prefix")]
+    OtherArguments(String),
+    #[error("RabbitMQ does not let this user in ({0}); check user, password and virtual host in fabric.amqp_url, and the user's permissions")]
+    NotAllowed(String),
+}
+
+impl RabbitmqQueue {
+    /// Connects and makes sure of the queues. A broker that is down is no error: the queue opens and keeps trying.
+    ///
+    /// # Errors
+    /// `Unavailable` where trying again cannot help: a malformed URL, queues of the same names with other arguments, a user who is
+    /// refused. The cause says what to change. Once the queue is open, the same refusals are tried again for ever.
+    pub async fn open(options: RabbitmqOptions) -> Result<Self> {
+        let uri: AMQPUri = options.url.parse().map_err(|error: String| fatal(Refusal::Url(error)))?;
+        let options = Arc::new(options);
+        let session = match timeout(options.connect_timeout, Session::open(&uri, &options)).await {
+            Ok(Ok(session)) => Some(session),
+            Ok(Err(error)) => match refusal(&error) {
+                Some(refusal) => return Err(fatal(refusal)),
+                None => {
+                    tracing::warn!("cannot reach RabbitMQ, trying on: {error}");
+                    None
+                }
+            },
+            Err(_) => {
+                tracing::warn!("RabbitMQ does not answer within {:?}, trying on", options.connect_timeout);
+                None
+            }
+        };
+        let publisher = Publisher::new(Arc::clone(&options));
+        if let Some(session) = session {
+            publisher.begin(session).await;
+        }
+        let publisher = Arc::new(publisher);
+        let consumer = Arc::new(Consumer::new(Arc::clone(&options), Arc::clone(&publisher)));
+        let closing = CancellationToken::new();
+        let keepers = vec![
+            tokio::spawn(Arc::clone(&publisher).keep(uri.clone(), closing.clone())),
+            tokio::spawn(Arc::clone(&consumer).keep(uri, closing.clone())),
+        ];
+        Ok(RabbitmqQueue {
+            options,
+            publisher,
+            consumer,
+            closing,
+            keepers: Mutex::new(keepers),
+        })
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.closing.is_cancelled() { Err(Error::Closed("queue")) } else { Ok(()) }
+    }
+
+    /// Full jitter: many that failed together do not come back together.
+    fn back_off(&self, failures: u32) -> Duration {
+        let longest = self
+            .options
+            .retry_base
+            .saturating_mul(2_u32.saturating_pow(failures))
+            .min(self.options.retry_cap);
+        longest.mul_f64(rand::random_range(0.0..=1.0))
+    }
+
+    async fn settle_one(&self, claim: ClaimId, verdict: Verdict) {
+        let taken = self.consumer.desk().take(claim);
+        let Some(taken) = taken else { return };
+        match verdict {
+            // Where this fails, the connection is lost and the message comes once more.
+            Verdict::Ack => drop(taken.acker.ack(BasicAckOptions::default()).await),
+            Verdict::Return => self.give_back(taken).await,
+            Verdict::Fail(reason) => self.fail(taken, reason).await,
+        }
+    }
+
+    /// The broker is not told, for it would count that as a failure: the message rests here.
+    async fn give_back(&self, mut taken: Taken) {
+        if taken.alone {
+            // Whoever had it lived to give it back, so it has killed nobody.
+            taken.letter.crashes = 0;
+            let back = self.consumer.file(&taken, Place::Lane(taken.letter.lane), None).await;
+            if back.is_ok() {
+                return;
+            }
+        }
+        self.put_off(taken, RETURN_AFTER);
+    }
+
+    async fn fail(&self, mut taken: Taken, reason: String) {
+        taken.letter.failures = taken.letter.failures.saturating_add(1);
+        taken.letter.crashes = 0;
+        taken.letter.reason = Some(reason);
+        let (failures, lane) = (taken.letter.failures, taken.letter.lane);
+        let wait = self.back_off(failures);
+        let filed = match failures >= self.options.max_failures {
+            true => self.consumer.file(&taken, Place::Dead, None).await,
+            false => self.consumer.file(&taken, Place::back_off(lane, wait), Some(wait)).await,
+        };
+        if let Err(error) = filed {
+            // Counted here and now; if this process ends first, the broker hands it out as it was.
+            tracing::warn!("cannot store a failed message anew, it rests here: {error}");
+            self.put_off(taken, wait.max(RETURN_AFTER));
+        }
+    }
+
+    fn put_off(&self, taken: Taken, wait: Duration) {
+        self.consumer.desk().put_off(taken, wait);
+        // A receiver may be asleep until later than this.
+        self.consumer.ready.notify_one();
+    }
+}
+
+#[async_trait]
+impl Queue for RabbitmqQueue {
+    async fn send(&self, lane: Lane, message: Bytes) -> Result<Durability> {
+        let (size, limit) = (message.len(), self.options.max_message_bytes);
+        if size > limit {
+            return Err(Error::TooLarge { size, limit });
+        }
+        self.check_open()?;
+        self.publisher.check_room().await?;
+        self.publisher.publish(Place::Lane(lane), Letter::fresh(lane, message), None).await?;
+        Ok(Durability::Broker)
+    }
+
+    async fn receive(&self, most: usize) -> Result<Vec<Claim>> {
+        self.consumer.want();
+        loop {
+            let bell = self.consumer.ready.notified();
+            let (claims, next) = {
+                let mut desk = self.consumer.desk();
+                if desk.closed {
+                    return Err(Error::Closed("queue"));
+                }
+                let next = desk.wake(Instant::now());
+                (desk.pick(most.max(1)), next)
+            };
+            if !claims.is_empty() {
+                self.consumer.ready.notify_one();
+                return Ok(claims);
+            }
+            match next {
+                Some(next) => timeout_at(next, bell).await.unwrap_or_default(),
+                None => bell.await,
+            }
+        }
+    }
+
+    async fn settle(&self, verdicts: Vec<(ClaimId, Verdict)>) -> Result<()> {
+        self.check_open()?;
+        let settling = join_all(verdicts.into_iter().map(|(claim, verdict)| self.settle_one(claim, verdict)));
+        // Filing a failure has two waits in it, an ack only one.
+        match timeout(self.options.confirm_timeout * 2, settling).await {
+            Ok(_) => Ok(()),
+            Err(elapsed) => Err(unavailable("settle messages at RabbitMQ", elapsed)),
+        }
+    }
+
+    async fn depth(&self, lane: Lane) -> Result<u64> {
+        let waiting = self.publisher.depth(lane).await?;
+        Ok(waiting + self.consumer.desk().held(lane))
+    }
+
+    /// Looks at the oldest and leaves them where they are. Two who look at once may each miss what the other has in hand.
+    async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
+        let session = self.publisher.connected()?;
+        let reading = async {
+            // Its end puts back what it got.
+            let channel = session.line().connection.create_channel().await?;
+            let name = Place::Dead.name(&self.options.prefix);
+            let mut dead = Vec::new();
+            while dead.len() < most {
+                match channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await? {
+                    Some(got) => dead.push(Letter::exhume(got.delivery)),
+                    None => break,
+                }
+            }
+            channel.close(200, "seen".into()).await?;
+            Ok::<_, lapin::Error>(dead)
+        };
+        let attempted = "read the buried messages at RabbitMQ";
+        match timeout(self.options.confirm_timeout * 2, reading).await {
+            Ok(dead) => dead.map_err(|error| unavailable(attempted, error)),
+            Err(elapsed) => Err(unavailable(attempted, elapsed)),
+        }
+    }
+
+    async fn close(&self) {
+        self.consumer.desk().closed = true;
+        self.consumer.ready.notify_waiters();
+        self.closing.cancel();
+        let keepers = std::mem::take(&mut *self.keepers.lock().unwrap_or_else(PoisonError::into_inner));
+        for keeper in keepers {
+            let abort = keeper.abort_handle();
+            match timeout(LAST_WORDS, keeper).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(%error, "a keeper of the connections to RabbitMQ ended badly"),
+                Err(_) => abort.abort(),
+            }
+        }
+    }
+}
+
+impl Drop for RabbitmqQueue {
+    fn drop(&mut self) {
+        // Without a close it ends like a crash, but it does end.
+        self.closing.cancel();
+    }
+}
+
+/// The waits between attempts: longer each time, up to a limit, and at random so that many do not come together.
+struct Retry {
+    wait: Duration,
+}
+
+impl Retry {
+    fn new() -> Self {
+        Retry { wait: FIRST_RETRY }
+    }
+
+    async fn failed(&mut self, what: &str, error: &lapin::Error) {
+        let wait = self.wait.mul_f64(rand::random_range(0.5..=1.0));
+        metrics::counter!("pipecast_rabbitmq_failed_connects_total").increment(1);
+        match refusal(error) {
+            Some(refusal) => tracing::error!("cannot {what}, trying again in {wait:?}: {refusal}"),
+            None => tracing::warn!("cannot {what}, trying again in {wait:?}: {error}"),
+        }
+        self.wait = (self.wait * 2).min(LONGEST_RETRY);
+        sleep(wait).await;
+    }
+}
+
+/// Whether the broker has said no, as opposed to nothing.
+fn refusal(error: &lapin::Error) -> Option<Refusal> {
+    let lapin::ErrorKind::ProtocolError(said) = error.kind() else { return None };
+    match said.get_id() {
+        406 => Some(Refusal::OtherArguments(said.get_message().to_string())),
+        403 | 530 => Some(Refusal::NotAllowed(said.get_message().to_string())),
+        _ => None,
+    }
+}
+
+fn fatal(refusal: Refusal) -> Error {
+    unavailable("open the queue at RabbitMQ", refusal)
+}

@@ -1,0 +1,93 @@
+//! What single roles run, and what a process with them depends on.
+//! Knows nothing of how a process begins or ends.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use pipecast_admin::{Worker, retention};
+use pipecast_store::{Reader, Replica, Standing, Writer};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::Role;
+use super::fabric::Ports;
+use super::schema::Awaited;
+use crate::health::{Dependency, Duty};
+
+/// Consumes and announces, once the schema is there.
+pub(super) async fn work(worker: Worker, mut awaited: Awaited, ending: CancellationToken) -> anyhow::Result<()> {
+    if ending.run_until_cancelled(awaited.there()).await.is_none() {
+        return Ok(());
+    }
+    warn_of_risks(&worker.reader).await;
+    Ok(worker.run(ending).await?)
+}
+
+/// Keeps the database in order, once the schema is there.
+pub(super) async fn keep(
+    settings: retention::Settings,
+    writer: Arc<Writer>,
+    reader: Reader,
+    mut awaited: Awaited,
+    ending: CancellationToken,
+) -> anyhow::Result<()> {
+    if ending.run_until_cancelled(awaited.there()).await.is_none() {
+        return Ok(());
+    }
+    warn_of_risks(&reader).await;
+    retention::run(settings, writer, ending).await;
+    Ok(())
+}
+
+/// Says where lists are read each time that changes.
+pub(super) async fn watch_over(replica: Replica, ending: CancellationToken) -> anyhow::Result<()> {
+    let serving = metrics::gauge!("pipecast_replica_serving");
+    serving.set(1.0);
+    let moved = move |standing| {
+        serving.set(if standing == Standing::Serving { 1.0 } else { 0.0 });
+        match standing {
+            Standing::Serving => info!("the replica keeps up again; lists are read there"),
+            Standing::Behind => warn!("the replica is more than a second behind; lists are read on the primary until it has caught up"),
+            Standing::Down => warn!("the replica does not answer; lists are read on the primary until it does"),
+        }
+    };
+    ending.run_until_cancelled(replica.watch_over(moved)).await;
+    Ok(())
+}
+
+/// What would make a promise of this process untrue is said once at the start.
+async fn warn_of_risks(reader: &Reader) {
+    match reader.list_risks().await {
+        Ok(risks) => {
+            for setting in risks {
+                warn!(
+                    setting,
+                    "the database runs with {setting} = off: what it has confirmed may be lost in a crash; set {setting} = on"
+                );
+            }
+        }
+        Err(error) => warn!("cannot find out how durable the database is: {error}"),
+    }
+}
+
+/// What the probes look at. A cache inside the process is not there to fail.
+pub(super) fn dependencies(reader: &Reader, replica: Option<Replica>, ports: Option<&Ports>) -> Vec<Dependency> {
+    let mut dependencies = vec![Dependency::Store(reader.clone())];
+    dependencies.extend(replica.map(Dependency::Replica));
+    if let Some(ports) = ports {
+        dependencies.push(Dependency::Queue(Arc::clone(&ports.behind)));
+        dependencies.extend(ports.spool.clone().map(Dependency::Spool));
+        dependencies.extend(ports.redis.clone().map(Dependency::Redis));
+    }
+    dependencies
+}
+
+/// What a process with these roles is for.
+pub(super) fn duties(roles: &BTreeSet<Role>) -> Vec<Duty> {
+    let of = |role: &Role| match role {
+        Role::Realtime => vec![Duty::Receive, Duty::Show],
+        Role::Worker => vec![Duty::Work],
+        Role::Admin => vec![Duty::Keep],
+    };
+    roles.iter().flat_map(of).collect()
+}
