@@ -63,7 +63,7 @@ pub struct RabbitmqOptions {
     pub prefix: String,
     /// Most messages that wait at the broker; see the module for how sharp this is.
     pub max_messages: u64,
-    /// The largest message in bytes. The broker's `max_message_size` must not be smaller.
+    /// The largest message in bytes. Where the broker's `max_message_size` is smaller, that holds from the first refusal on.
     pub max_message_bytes: usize,
     /// A message that has failed so often is buried. At least 1.
     pub max_failures: u32,
@@ -209,10 +209,7 @@ impl RabbitmqQueue {
 #[async_trait]
 impl Queue for RabbitmqQueue {
     async fn send(&self, lane: Lane, message: Bytes) -> Result<Durability> {
-        let (size, limit) = (message.len(), self.options.max_message_bytes);
-        if size > limit {
-            return Err(Error::TooLarge { size, limit });
-        }
+        self.publisher.check_size(message.len())?;
         self.check_open()?;
         self.publisher.check_room().await?;
         self.publisher.publish(Place::Lane(lane), Letter::fresh(lane, message), None).await?;

@@ -1,7 +1,7 @@
 //! The publishing side: a connection that comes back for ever, and what is known about the broker meanwhile.
 //! Knows nothing of claims.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(super) struct Publisher {
     unconfirmed: Arc<Semaphore>,
     /// Rung when the session should be looked at now.
     doubt: Notify,
+    /// The largest message in bytes; less than what is configured once the broker has said that it takes less.
+    largest: AtomicUsize,
     /// As the broker last counted them.
     waiting: AtomicU64,
     /// Confirmed since.
@@ -59,6 +61,8 @@ pub(super) struct Publisher {
 /// One connection's life.
 pub(super) struct Session {
     line: Line,
+    /// The postman's. The broker may end it alone.
+    channel: Channel,
     parcels: mpsc::Sender<Parcel>,
     /// For questions. Opened when there is one, and again after one that was answered by closing it.
     asking: tokio::sync::Mutex<Option<Channel>>,
@@ -76,9 +80,10 @@ impl Session {
         let channel = line.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (parcels, inbox) = mpsc::channel(PARCELS);
-        tokio::spawn(postman::deliver(channel, inbox));
+        tokio::spawn(postman::deliver(channel.clone(), inbox));
         Ok(Session {
             line,
+            channel,
             parcels,
             asking: tokio::sync::Mutex::new(None),
             incomplete: false.into(),
@@ -88,7 +93,7 @@ impl Session {
 
     fn is_well(&self) -> bool {
         // While it is blocked nothing is confirmed, and a new connection would be blocked as well.
-        self.line.is_up() && !self.parcels.is_closed() && (self.line.is_blocked() || !self.silent.load(Ordering::Relaxed))
+        self.line.is_up() && self.channel.status().connected() && (self.line.is_blocked() || !self.silent.load(Ordering::Relaxed))
     }
 
     /// How many messages wait at `place`.
@@ -112,6 +117,7 @@ impl Session {
 impl Publisher {
     pub(super) fn new(options: Arc<RabbitmqOptions>) -> Self {
         Publisher {
+            largest: AtomicUsize::new(options.max_message_bytes),
             options,
             session: Mutex::new(None),
             unconfirmed: Arc::new(Semaphore::new(kibibytes(UNCONFIRMED_BYTES) as usize)),
@@ -130,7 +136,9 @@ impl Publisher {
 
     /// The session, also where it takes no messages for now.
     pub(super) fn connected(&self) -> Result<Arc<Session>> {
-        self.session().filter(|session| session.line.is_up()).ok_or_else(|| away(Away::NotConnected))
+        self.session()
+            .filter(|session| session.line.is_up() && session.channel.status().connected())
+            .ok_or_else(|| away(Away::NotConnected))
     }
 
     /// From now on messages go by this one.
@@ -141,6 +149,12 @@ impl Publisher {
 
     fn session(&self) -> Option<Arc<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses what is too large.
+    pub(super) fn check_size(&self, size: usize) -> Result<()> {
+        let limit = self.largest.load(Ordering::Relaxed);
+        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     /// Refuses where as many wait as may. The count is a second old at most, and what this process has sent since is in it; before
@@ -169,6 +183,7 @@ impl Publisher {
     pub(super) async fn publish(&self, place: Place, letter: Letter, expires_in: Option<Duration>) -> Result<()> {
         let patience = self.options.confirm_timeout;
         let session = self.present()?;
+        let size = letter.message.len();
         let sending = async {
             let share = kibibytes(letter.message.len().min(UNCONFIRMED_BYTES));
             let room = Arc::clone(&self.unconfirmed)
@@ -191,6 +206,11 @@ impl Publisher {
                         session.incomplete.store(true, Ordering::Relaxed);
                     }
                     self.doubt.notify_one();
+                    // The broker ends the channel over a message that is too large for it, and with it whatever was on its way.
+                    if let Some(limit) = refused.size_limit() {
+                        self.largest.fetch_min(limit, Ordering::Relaxed);
+                        self.check_size(size)?;
+                    }
                     Err(unconfirmed(refused))
                 }
                 Err(_) => Err(away(Away::NotConnected)),
