@@ -1,29 +1,26 @@
 //! The publishing side: a connection that comes back for ever, and what is known about the broker meanwhile.
 //! Knows nothing of claims.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::Channel;
-use lapin::options::ConfirmSelectOptions;
 use lapin::uri::AMQPUri;
 use pipecast_model::Lane;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::RabbitmqOptions;
 use super::letter::Letter;
-use super::line::Line;
-use super::postman::{self, Parcel, Refused};
+use super::postman::{Parcel, Refused};
+use super::refusal::Retry;
+use super::session::Session;
 use super::topology::{self, Place};
-use super::{RabbitmqOptions, Retry};
 use crate::{Error, Result};
 
 /// Bodies without a confirm, all together. Who comes beyond that waits.
 const UNCONFIRMED_BYTES: usize = 64 << 20;
-/// Messages on their way to the postman.
-const PARCELS: usize = 1024;
 /// How often the connection is looked at and the waiting messages are counted.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -58,62 +55,6 @@ pub(super) struct Publisher {
     recounted: tokio::sync::Mutex<Instant>,
 }
 
-/// One connection's life.
-pub(super) struct Session {
-    line: Line,
-    /// The postman's. The broker may end it alone.
-    channel: Channel,
-    parcels: mpsc::Sender<Parcel>,
-    /// For questions. Opened when there is one, and again after one that was answered by closing it.
-    asking: tokio::sync::Mutex<Option<Channel>>,
-    /// A queue was missing.
-    incomplete: AtomicBool,
-    /// A confirm did not come in time.
-    silent: AtomicBool,
-}
-
-impl Session {
-    /// Connects, makes sure of the queues, and starts a postman.
-    pub(super) async fn open(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
-        let line = Line::open(uri, options, "pipecast publishing").await?;
-        topology::declare(&line.connection, &options.prefix).await?;
-        let channel = line.connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let (parcels, inbox) = mpsc::channel(PARCELS);
-        tokio::spawn(postman::deliver(channel.clone(), inbox));
-        Ok(Session {
-            line,
-            channel,
-            parcels,
-            asking: tokio::sync::Mutex::new(None),
-            incomplete: false.into(),
-            silent: false.into(),
-        })
-    }
-
-    fn is_well(&self) -> bool {
-        // While it is blocked nothing is confirmed, and a new connection would be blocked as well.
-        self.line.is_up() && self.channel.status().connected() && (self.line.is_blocked() || !self.silent.load(Ordering::Relaxed))
-    }
-
-    /// How many messages wait at `place`.
-    async fn count(&self, place: Place, prefix: &str) -> lapin::Result<u64> {
-        let mut asking = self.asking.lock().await;
-        let channel = match asking.take() {
-            Some(channel) if channel.status().connected() => channel,
-            _ => self.line.connection.create_channel().await?,
-        };
-        let count = topology::count(&channel, place, prefix).await?;
-        *asking = Some(channel);
-        Ok(count)
-    }
-
-    /// The line, for a channel of the caller's own.
-    pub(super) fn line(&self) -> &Line {
-        &self.line
-    }
-}
-
 impl Publisher {
     pub(super) fn new(options: Arc<RabbitmqOptions>) -> Self {
         Publisher {
@@ -136,9 +77,7 @@ impl Publisher {
 
     /// The session, also where it takes no messages for now.
     pub(super) fn connected(&self) -> Result<Arc<Session>> {
-        self.session()
-            .filter(|session| session.line.is_up() && session.channel.status().connected())
-            .ok_or_else(|| away(Away::NotConnected))
+        self.session().filter(|session| session.is_up()).ok_or_else(|| away(Away::NotConnected))
     }
 
     /// From now on messages go by this one.
