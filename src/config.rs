@@ -88,6 +88,9 @@ impl Config {
                 "the event {event:?} is in webhooks.lanes.urgent and in webhooks.lanes.bulk; leave it in one of them"
             )));
         }
+        if self.watch.foreign_every.is_zero() {
+            return impossible("watch.foreign_every is 0, which would ask Redis without a pause");
+        }
         if self.live.inbound_frame_plain > self.live.inbound_frame {
             return impossible("live.inbound_frame_plain is larger than live.inbound_frame");
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::body::{BodyStream, BoxBody};
+use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
@@ -19,10 +20,10 @@ use tokio_util::sync::CancellationToken;
 use self::admission::{Door, Pass, Refused, check_origin};
 use self::connection::Connection;
 use self::events::Events;
-use self::guard::Guard;
 use self::hub::Hub;
+use self::inbound::Inbound;
 use self::mux::Mux;
-use self::socket::{Inbound, Socket};
+use self::socket::Socket;
 use self::watching::{Form, Watching};
 use crate::config;
 
@@ -32,8 +33,10 @@ pub mod events;
 pub mod frame;
 pub mod guard;
 pub mod hub;
+pub mod inbound;
 pub mod mux;
 pub mod protocol;
+pub mod runs;
 pub mod socket;
 pub mod watching;
 
@@ -252,7 +255,7 @@ async fn open_socket(
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     if let Err(problem) = caller.and_then(|caller| caller.may_read(topic.unwrap_or(Topic::Monitor))) {
-        return turn_away(&request, payload, protocol::code::FORBIDDEN, "forbidden").map_err(|_| problem);
+        return turn_away(&request, protocol::code::FORBIDDEN, "forbidden").map_err(|_| problem);
     }
     let wishes = match topic {
         Some(_) => wishes_of::<SocketWishes>(&request)?,
@@ -260,7 +263,7 @@ async fn open_socket(
     };
     let pass = match here.live.admit(&request) {
         Err(refused @ Refused::AddressFull) => {
-            return turn_away(&request, payload, protocol::code::CONNECTION_LIMIT, "connection_limit").map_err(|_| refused.into());
+            return turn_away(&request, protocol::code::CONNECTION_LIMIT, "connection_limit").map_err(|_| refused.into());
         }
         admitted => admitted?,
     };
@@ -279,13 +282,8 @@ async fn open_socket(
     } else {
         here.settings.inbound_frame_plain
     };
-    let (payload, too_big) = guarded(&request, payload, most);
-    let (response, _session, messages) = upgrade(&request, payload)?;
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let inbound = Inbound {
-        messages: messages.max_frame_size(most).aggregate_continuations().max_continuation_size(most),
-        too_big,
-    };
+    let response = shake_hands(&request)?;
+    let inbound = Inbound::new(payload.into_inner(), most);
 
     let mut connection = Connection::new(here.hub.sit(here.settings.ping), pass);
     let greeting = watching
@@ -297,8 +295,8 @@ async fn open_socket(
     let mux = topic
         .is_none()
         .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings)));
-    let response = response.map_body(|_, handshake| {
-        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, handshake);
+    let response = response.map_body(|_, _| {
+        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux);
         match (topic, greeting) {
             (None, _) if !is_v1 => socket.close(protocol::code::BAD_REQUEST, "bad_request: /ws needs the subprotocol pipecast.v1"),
             (_, Some(greeting)) if is_v1 => socket.say(&greeting),
@@ -327,15 +325,19 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
 }
 
 /// Finishes the handshake and closes at once. An error where this is no handshake at all.
-fn turn_away(request: &HttpRequest, payload: web::Payload, code: u16, reason: &str) -> Result<HttpResponse, Problem> {
-    let (response, _session, _messages) = upgrade(request, payload)?;
+fn turn_away(request: &HttpRequest, code: u16, reason: &str) -> Result<HttpResponse, Problem> {
+    let response = shake_hands(request)?;
     metrics::counter!("pipecast_closes_total", "code" => code.to_string()).increment(1);
     let farewell = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(frame::close(code, reason))]);
     Ok(response.map_body(|_, _| BoxBody::new(BodyStream::new(farewell))))
 }
 
-fn upgrade(request: &HttpRequest, payload: web::Payload) -> Result<(HttpResponse, actix_ws::Session, actix_ws::MessageStream), Problem> {
-    actix_ws::handle_with_protocols(request, payload, &[protocol::V1])
+/// The answer to a handshake. The library's own two sides of the socket are dropped with the body that it comes with.
+fn shake_hands(request: &HttpRequest) -> Result<HttpResponse, Problem> {
+    let nothing = web::Payload::from_request(request, &mut Payload::None).now_or_never().and_then(Result::ok);
+    let nothing = nothing.expect("taking a payload neither waits nor fails");
+    actix_ws::handle_with_protocols(request, nothing, &[protocol::V1])
+        .map(|(response, _session, _messages)| response)
         .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))
 }
 
@@ -349,13 +351,4 @@ fn offers_v1(request: &HttpRequest) -> bool {
         .get_all(header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|value| value.to_str().ok());
     offers.flat_map(|value| value.split(',')).any(|offer| offer.trim() == protocol::V1)
-}
-
-/// The payload behind a guard that looks at frame headers before anything is buffered.
-fn guarded(request: &HttpRequest, payload: web::Payload, most: u64) -> (web::Payload, Rc<std::cell::Cell<bool>>) {
-    let (guard, too_big) = Guard::new(payload.into_inner(), most);
-    let guard: std::pin::Pin<Box<dyn futures_util::Stream<Item = Result<bytes::Bytes, actix_web::error::PayloadError>>>> = Box::pin(guard);
-    let mut guarded = actix_web::dev::Payload::Stream { payload: guard };
-    let payload = web::Payload::from_request(request, &mut guarded).now_or_never().and_then(Result::ok);
-    (payload.expect("taking a payload neither waits nor fails"), too_big)
 }

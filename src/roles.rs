@@ -93,15 +93,23 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         log: _,
     } = config;
 
-    std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
     let mut options = store.options(&data_dir);
+    // A worker and an admin alone keep nothing on this machine.
+    if plays(Role::Realtime) || !options.is_shared() {
+        std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
+    }
     if !plays(Role::Realtime) {
         options.read_connections = options.read_connections.min(READERS_OF_A_WORKER);
         options.read_url = None;
     }
+    let lists = options.clone();
+    if options.read_url.is_some() {
+        // What is left to the primary is states, each of them once; and while the replica is away its share comes on top.
+        options.read_connections = options.read_connections.div_ceil(2);
+    }
     let (reader, writer) = pipecast_store::connect(&options).await.context("cannot open the database")?;
     let writer = Arc::new(writer);
-    let (lists, replica) = match Replica::connect(&options, &reader).context("cannot use store.read_url")? {
+    let (lists, replica) = match Replica::connect(&lists, &reader).context("cannot use store.read_url")? {
         Some((lists, replica)) => (lists, Some(replica)),
         None => (reader.clone(), None),
     };

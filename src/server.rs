@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle, Service};
-use actix_web::http::KeepAlive;
 use actix_web::http::uri::{PathAndQuery, Uri};
+use actix_web::http::{KeepAlive, Method};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, dev::ServiceRequest, web};
 use socket2::{SockRef, TcpKeepalive};
@@ -40,6 +40,7 @@ pub fn bind(
         App::new()
             .wrap_fn(|mut request, service| {
                 trim_trailing_slash(&mut request);
+                answer_head_like_get(&mut request);
                 service.call(request)
             })
             .configure(routes.clone())
@@ -75,6 +76,15 @@ fn watch_over(connection: &dyn Any, stall: Duration) {
     let done = socket.set_tcp_user_timeout(Some(stall)).and_then(|()| socket.set_tcp_keepalive(&probes));
     if let Err(error) = done {
         warn!(%error, "cannot set the timeouts of a connection: {error}");
+    }
+}
+
+/// HEAD is answered like GET, without the body: the connection knows by itself that it was asked for no body. Sockets and streams
+/// have no end to wait for, so there it stays refused.
+fn answer_head_like_get(request: &mut ServiceRequest) {
+    let endless = ["/ws", "/sse"].iter().any(|prefix| request.path().starts_with(prefix));
+    if request.method() == Method::HEAD && !endless {
+        request.head_mut().method = Method::GET;
     }
 }
 

@@ -14,6 +14,8 @@ command -v cargo >/dev/null || missing "needs Rust 1.95 (rustup)"
 command -v npm >/dev/null && node -e "process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)" || missing "needs Node 20 or newer with npm"
 . tests/need.sh
 need_chromium || missing "needs Chromium; install the package chromium, or set CHROMIUM to its path"
+need_programs || missing "needs Redis, RabbitMQ, nginx, PostgreSQL with its server programs, openssl and Python's venv; install what is named above"
+need_rabbitmq || missing "needs a RabbitMQ broker; start one, or set PIPECAST_TEST_RABBITMQ to its URL"
 need_postgres || missing "needs a PostgreSQL server; start one, or set PIPECAST_TEST_POSTGRES to a URL whose user may create databases"
 
 if [ ! -d "${PIPECAST_PAYLOADS:-../shared/payloads}" ]; then
@@ -25,6 +27,9 @@ cargo fmt --check
 
 step "page: types, format, build, budget"
 (cd web && { [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --no-audit --no-fund --loglevel=error; } && npm run --silent build && npm run --silent check)
+
+step "deployment files"
+deploy/check.sh
 
 step "lints"
 cargo clippy --workspace --all-targets -- -D warnings

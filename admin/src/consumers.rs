@@ -1,4 +1,4 @@
-//! Turns work from the queue into rows: batches of claims, one transaction each, a savepoint for every delivery.
+//! Turns work from the queue into rows: batches of claims, one transaction each.
 //! Knows nothing of hosts' payloads (see `intake`) and publishes nothing (see `announce`).
 
 use std::collections::BTreeSet;
@@ -132,7 +132,7 @@ impl Consumer {
         let mut failure = None;
         match self.write(&items).await {
             Ok(committed) => self.pass_on(committed).await,
-            // One of them spoils the whole transaction, which shows only at its end: each by itself, then.
+            // One of them spoils the whole transaction: each by itself, then.
             Err(error) if !matches!(error, Error::Unavailable { .. }) && items.len() > 1 => {
                 for item in &items {
                     match self.write(std::slice::from_ref(item)).await {
@@ -159,8 +159,10 @@ impl Consumer {
         drop(self.committed.send(committed).await);
     }
 
-    /// One transaction for all; one that fails by its own fault leaves no trace in it. What has been told before is taken out
-    /// of the dirty topics along the way, unless it has changed again.
+    /// One transaction for all. What has been told before is taken out of the dirty topics along the way, unless it has changed
+    /// again.
+    ///
+    /// Not synced: the claims are settled after the next sync, so what a crash of the machine undoes comes again.
     async fn write(&self, items: &[Item]) -> Result<Committed, Error> {
         if items.is_empty() {
             return Ok(Committed::default());
@@ -179,36 +181,31 @@ impl Consumer {
     async fn write_after(&self, told: &[(Topic, i64)], items: &[Item]) -> Result<Committed, Error> {
         let mut topics = BTreeSet::new();
         let mut verdicts = Vec::with_capacity(items.len());
+        let mut outcomes = Vec::with_capacity(items.len());
         let mut tx = self.writer.begin().await?;
         // Projects first and in one order, dirty topics last: so two writers never wait for each other in a circle.
         let deliveries: Vec<_> = items.iter().filter_map(Item::delivery).collect();
         tx.hold_projects(&deliveries).await?;
         for item in items {
-            tx.savepoint().await?;
-            match apply(&mut tx, item).await {
-                Ok(changed) => {
-                    tx.release().await?;
-                    topics.extend(changed);
-                    verdicts.push((item.claim, Verdict::Ack));
-                }
-                Err(error @ Error::Unavailable { .. }) => return Err(error),
-                Err(error) => {
-                    tx.roll_back().await?;
-                    verdicts.push((item.claim, fail(&error)));
-                }
-            }
+            let (outcome, changed) = apply(&mut tx, item).await?;
+            outcomes.push(outcome);
+            topics.extend(changed);
+            verdicts.push((item.claim, Verdict::Ack));
         }
         if !told.is_empty() {
             tx.clear_dirty(told).await?;
         }
-        tx.commit().await?;
+        tx.commit_unsynced().await?;
+        for outcome in outcomes {
+            metrics::counter!("pipecast_deliveries_total", "outcome" => outcome).increment(1);
+        }
         Ok(Committed { topics, verdicts })
     }
 }
 
-/// Writes one piece of work; returns the topics that changed by it.
-async fn apply(tx: &mut Tx, item: &Item) -> Result<Vec<Topic>, Error> {
-    let (outcome, topics) = match &item.work {
+/// Writes one piece of work; returns what became of it in a word, and the topics that changed by it.
+async fn apply(tx: &mut Tx, item: &Item) -> Result<(&'static str, Vec<Topic>), Error> {
+    Ok(match &item.work {
         Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
             Noted::New => (item.facts.outcome.word(), tx.record_facts(delivery, &item.facts).await?),
             Noted::Duplicate(_) => ("duplicate", Vec::new()),
@@ -217,9 +214,7 @@ async fn apply(tx: &mut Tx, item: &Item) -> Result<Vec<Topic>, Error> {
             tx.note_refusal(refusal).await?;
             ("refused", Vec::new())
         }
-    };
-    metrics::counter!("pipecast_deliveries_total", "outcome" => outcome).increment(1);
-    Ok(topics)
+    })
 }
 
 /// Adds what each delivery tells. Large bodies take their time, so they are read where nobody waits behind them.

@@ -17,6 +17,7 @@ mod announce;
 mod consumers;
 pub mod intake;
 pub mod retention;
+mod settle;
 
 /// Batches that are committed and wait to be announced. When it is full the consumer waits: announcing takes 200 ms at most.
 const COMMITTED: usize = 4;
@@ -66,13 +67,18 @@ impl Worker {
     pub async fn run(self, ending: CancellationToken) -> Result<(), Ended> {
         let told = Arc::new(announce::Told::default());
         let (committed, inbox) = mpsc::channel(COMMITTED);
+        let (done, announced) = mpsc::channel(settle::WAITING);
         let announcer = announce::Announcer {
             reader: self.reader,
             writer: Arc::clone(&self.writer),
-            queue: Arc::clone(&self.queue),
+            done,
             bus: self.bus,
             cache: self.cache,
             told: Arc::clone(&told),
+        };
+        let settler = settle::Settler {
+            writer: Arc::clone(&self.writer),
+            queue: Arc::clone(&self.queue),
         };
         let consumer = consumers::Consumer {
             queue: self.queue,
@@ -82,7 +88,8 @@ impl Worker {
         };
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, &'static str> = HashMap::new();
-        // The announcer ends after the consumer: when nobody is left who could commit.
+        // The announcer ends after the consumer, when nobody is left who could commit, and the settler after it.
+        names.insert(tasks.spawn(settler.run(announced)).id(), "settler");
         names.insert(tasks.spawn(announcer.run(inbox)).id(), "announcer");
         names.insert(tasks.spawn(consumer.run(ending.clone())).id(), "consumer");
 

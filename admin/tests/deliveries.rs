@@ -12,7 +12,7 @@ use pipecast_admin::{Ended, Worker, retention};
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
-use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Queue};
+use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Found, Queue};
 use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, PipelineId, Status, Timestamp, Topic, Work};
 use pipecast_store::{Noted, Options, PipelineQuery, Reader, Retention, Writer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -96,6 +96,14 @@ impl House {
             }
         };
         self.running = Some((ending, tokio::spawn(run)));
+    }
+
+    /// What the cache has of a topic, which is there and ours.
+    async fn cached(&self, topic: Topic) -> Announcement {
+        match self.cache.get(topic).await.unwrap() {
+            Some(Found::Ours(value)) => serde_json::from_slice(&value).unwrap(),
+            other => panic!("{other:?}"),
+        }
     }
 
     async fn stop(&mut self) {
@@ -196,7 +204,7 @@ async fn a_delivery_appears_in_database_cache_and_bus() {
     assert_eq!((topic, other), (PIPELINE, Topic::Monitor));
     assert_eq!((first.topic, first.status, first.seq), (PIPELINE, Status::Running, 1));
     assert_eq!(serde_json::to_value(&first).unwrap(), serde_json::to_value(&second).unwrap());
-    let cached: Announcement = serde_json::from_slice(&house.cache.get(PIPELINE).await.unwrap().unwrap()).unwrap();
+    let cached = house.cached(PIPELINE).await;
     assert_eq!(cached.id(), first.id());
     let pipeline = house.reader.find_pipeline(PipelineId(1)).await.unwrap().unwrap();
     assert_eq!(pipeline.name, "CI");
@@ -337,7 +345,7 @@ async fn every_watcher_ends_on_the_database_and_no_delivery_counts_twice() {
         assert!(told.seq > before, "{topic} went from {before} to {}", told.seq);
     }
     for (topic, (seq, _)) in &expected {
-        let cached: Announcement = serde_json::from_slice(&house.cache.get(*topic).await.unwrap().unwrap()).unwrap();
+        let cached = house.cached(*topic).await;
         assert_eq!(cached.seq, *seq);
     }
     let twice: i64 =
@@ -454,8 +462,7 @@ async fn a_silent_execution_becomes_stale_and_that_is_told() {
     })
     .await;
     until("the state in the cache", async || {
-        let cached = house.cache.get(PIPELINE).await.unwrap();
-        cached.is_some_and(|text| String::from_utf8_lossy(&text).contains(r#""stale":true"#))
+        house.cached(PIPELINE).await.data.get().contains(r#""stale":true"#)
     })
     .await;
     house.stop().await;

@@ -1,5 +1,6 @@
 //! Settings of bus, cache and queue: section `[fabric]`. Knows nothing of what they carry.
 
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ pub mod redis;
 pub mod spool;
 
 /// Where the ports between processes live, and what their embedded backends hold.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fabric {
     /// Bus and cache; not set: inside this process.
@@ -33,6 +34,32 @@ pub struct Fabric {
     pub rabbitmq: rabbitmq::Rabbitmq,
     /// What stands in for it while it is away.
     pub spool: spool::Spool,
+}
+
+/// Without the URLs, which have passwords in them.
+impl fmt::Debug for Fabric {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fabric {
+            redis_url,
+            amqp_url,
+            bus_backlog,
+            cache_entries,
+            redis,
+            queue,
+            rabbitmq,
+            spool,
+        } = self;
+        f.debug_struct("Fabric")
+            .field("has_redis_url", &redis_url.is_some())
+            .field("has_amqp_url", &amqp_url.is_some())
+            .field("bus_backlog", bus_backlog)
+            .field("cache_entries", cache_entries)
+            .field("redis", redis)
+            .field("queue", queue)
+            .field("rabbitmq", rabbitmq)
+            .field("spool", spool)
+            .finish()
+    }
 }
 
 /// Limits of the queue, on either backend.

@@ -20,6 +20,12 @@ pub struct Watch {
     /// How long a value stays in the cache.
     #[serde(deserialize_with = "value::duration")]
     pub cache_for: Duration,
+    /// How often the cache is asked for what other programs wrote.
+    #[serde(deserialize_with = "value::duration")]
+    pub foreign_every: Duration,
+    /// How long another program's word lies over a value of ours.
+    #[serde(deserialize_with = "value::duration")]
+    pub foreign_for: Duration,
 }
 
 impl Watch {
@@ -30,12 +36,16 @@ impl Watch {
             monitor_pipelines,
             linger,
             cache_for,
+            foreign_every,
+            foreign_for,
         } = *self;
         pipecast_watch::Settings {
             max_topics,
             monitor_pipelines,
             linger,
             cache_for,
+            foreign_every,
+            foreign_for,
         }
     }
 }

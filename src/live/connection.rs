@@ -61,7 +61,7 @@ impl Connection {
     pub fn take(&mut self) -> Option<Bytes> {
         for _ in 0..self.watched.len() {
             self.turn = (self.turn + 1) % self.watched.len();
-            if let Some(bytes) = self.watched[self.turn].take() {
+            if let Some(bytes) = self.watched[self.turn].take(self.seat.runs()) {
                 return Some(bytes);
             }
         }

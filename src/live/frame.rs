@@ -64,13 +64,13 @@ pub fn socket_change(last: &Last) -> Bytes {
 
 /// A value as the first event of a stream.
 pub fn event_snapshot(last: &Last) -> Bytes {
-    Bytes::clone(last.rendering(Rendering::EventSnapshot, |last| event("snapshot", Some(&last.id), &last.json("snapshot"))))
+    Bytes::clone(last.rendering(Rendering::EventSnapshot, |last| event("snapshot", last.id.as_deref(), &last.json("snapshot"))))
 }
 
 /// A value as a change on an event stream.
 pub fn event_change(last: &Last) -> Bytes {
     Bytes::clone(last.rendering(Rendering::EventChange, |last| {
-        event("status_change", Some(&last.id), &last.json("status_change"))
+        event("status_change", last.id.as_deref(), &last.json("status_change"))
     }))
 }
 

@@ -1,47 +1,31 @@
 //! Reads the headers of inbound frames before anything is buffered.
 //!
 //! The WebSocket parser behind this keeps collecting a frame before it looks at the length that the frame declares, so one
-//! header can cost any amount of memory. The guard ends the stream at such a header, before its first byte of payload.
+//! header can cost any amount of memory. The guard refuses such a header before its first byte of payload.
 
-use std::cell::Cell;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use actix_web::dev::Payload;
-use actix_web::error::PayloadError;
-use bytes::Bytes;
-use futures_util::Stream;
-
-/// Passes bytes on as long as every frame declares at most `most` bytes.
+/// Allows bytes as long as every frame declares at most `most` bytes.
 pub struct Guard {
-    payload: Payload,
     most: u64,
-    tripped: Rc<Cell<bool>>,
     /// Bytes of the current frame's payload and mask that are still to come.
     rest: u64,
     /// The part of a header that has come so far; a header has at most ten bytes before its mask.
     header: [u8; 10],
-    header_length: usize,
+    header_length: u8,
 }
 
 impl Guard {
-    /// A guard before `payload`, and the flag that it sets when it ends the stream because of a frame that is too large.
-    pub fn new(payload: Payload, most: u64) -> (Self, Rc<Cell<bool>>) {
-        let tripped = Rc::new(Cell::new(false));
-        let guard = Guard {
-            payload,
+    /// A guard before the first byte.
+    pub fn new(most: u64) -> Self {
+        Guard {
             most,
-            tripped: Rc::clone(&tripped),
             rest: 0,
             header: [0; 10],
             header_length: 0,
-        };
-        (guard, tripped)
+        }
     }
 
     /// Walks over the frames in `bytes`. False at the first header that declares too much.
-    fn allows(&mut self, mut bytes: &[u8]) -> bool {
+    pub fn allows(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             if self.rest > 0 {
                 let step = usize::try_from(self.rest).map_or(bytes.len(), |rest| rest.min(bytes.len()));
@@ -49,7 +33,7 @@ impl Guard {
                 bytes = &bytes[step..];
                 continue;
             }
-            self.header[self.header_length] = bytes[0];
+            self.header[usize::from(self.header_length)] = bytes[0];
             self.header_length += 1;
             bytes = &bytes[1..];
             if let Some(length) = self.declared() {
@@ -66,29 +50,11 @@ impl Guard {
 
     /// The length that the header declares, once enough of it has come.
     fn declared(&self) -> Option<u64> {
-        let header = &self.header[..self.header_length];
+        let header = &self.header[..usize::from(self.header_length)];
         match header.get(1)? & 0x7F {
             126 => Some(u64::from(u16::from_be_bytes(header.get(2..4)?.try_into().expect("two bytes")))),
             127 => Some(u64::from_be_bytes(header.get(2..10)?.try_into().expect("eight bytes"))),
             short => Some(u64::from(short)),
-        }
-    }
-}
-
-impl Stream for Guard {
-    type Item = Result<Bytes, PayloadError>;
-
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let guard = self.get_mut();
-        if guard.tripped.get() {
-            return Poll::Ready(None);
-        }
-        match Pin::new(&mut guard.payload).poll_next(cx) {
-            Poll::Ready(Some(Ok(bytes))) if !guard.allows(&bytes) => {
-                guard.tripped.set(true);
-                Poll::Ready(None)
-            }
-            other => other,
         }
     }
 }
@@ -98,7 +64,7 @@ mod tests {
     use super::*;
 
     fn verdict(most: u64, chunks: &[&[u8]]) -> Vec<bool> {
-        let (mut guard, _) = Guard::new(Payload::None, most);
+        let mut guard = Guard::new(most);
         chunks.iter().map(|chunk| guard.allows(chunk)).collect()
     }
 

@@ -13,6 +13,8 @@ use pipecast_watch::Bell;
 use slab::Slab;
 use tokio_util::sync::CancellationToken;
 
+use super::runs::Runs;
+
 /// Seconds that the wheel can look ahead; what is due later is looked at once a turn.
 const WHEEL: usize = 64;
 
@@ -26,6 +28,7 @@ pub struct Hub {
     by_topic: RefCell<HashMap<Topic, Vec<usize>>>,
     wheel: RefCell<Wheel>,
     seated: Cell<u64>,
+    runs: Runs,
 }
 
 struct Taken {
@@ -60,6 +63,7 @@ impl Hub {
                 at: 0,
             }),
             seated: Cell::new(0),
+            runs: Runs::default(),
         });
         actix_web::rt::spawn(wake_by_topic(Rc::clone(&hub)));
         actix_web::rt::spawn(wake_by_time(Rc::clone(&hub)));
@@ -142,6 +146,11 @@ pub struct Seat {
 }
 
 impl Seat {
+    /// The runs of this thread.
+    pub fn runs(&self) -> &Runs {
+        &self.hub.runs
+    }
+
     /// To be woken by the topic from now on.
     pub fn follow(&self, topic: Topic) {
         self.hub.by_topic.borrow_mut().entry(topic).or_default().push(self.number);

@@ -1,20 +1,18 @@
 //! A WebSocket as the body of its own handshake: polled by the connection's task, it reads what the client says and yields frames
 //! that all sockets share. Nothing is spawned and nothing is queued per socket.
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_ws::{AggregatedMessage, AggregatedMessageStream, ProtocolError};
+use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
-use futures_util::Stream;
 
 use super::connection::{Connection, jittered};
 use super::frame;
+use super::inbound::{Broken, Inbound, Message};
 use super::mux::Mux;
 use super::protocol::{self, code};
 use crate::config;
@@ -24,14 +22,6 @@ const LISTEN_AFTER: usize = 64;
 
 /// With so many answers unsent, no further command is read: a client that does not read what it asked for waits.
 const MOST_ANSWERS: usize = 256;
-
-/// What a socket reads from.
-pub struct Inbound {
-    /// Messages of the client.
-    pub messages: AggregatedMessageStream,
-    /// Set when the guard ended the stream because of a frame that is too large.
-    pub too_big: Rc<Cell<bool>>,
-}
 
 /// The body of a handshake.
 pub struct Socket {
@@ -50,8 +40,6 @@ pub struct Socket {
     phase: Phase,
     /// Frames that went out since the client was last listened to.
     unheard: usize,
-    /// The library's body. Never polled; the inbound stream ends when it is dropped.
-    _handshake: BoxBody,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,7 +52,7 @@ enum Phase {
 
 impl Socket {
     /// A socket that starts with what its connection watches; with a mux it also takes `sub` and `unsub`.
-    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<config::Live>, is_v1: bool, mux: Option<Mux>, handshake: BoxBody) -> Self {
+    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<config::Live>, is_v1: bool, mux: Option<Mux>) -> Self {
         let now = Instant::now();
         let mut socket = Socket {
             tokens: f64::from(settings.command_burst),
@@ -80,7 +68,6 @@ impl Socket {
             phase: Phase::Open,
             unheard: 0,
             settings,
-            _handshake: handshake,
         };
         if is_v1 {
             let conn = format!("c_{:08x}", rand::random::<u32>());
@@ -117,31 +104,32 @@ impl Socket {
 
     fn listen(&mut self, cx: &mut Context<'_>) {
         while self.phase == Phase::Open && self.control.len() < MOST_ANSWERS {
-            let Poll::Ready(message) = Pin::new(&mut self.inbound.messages).poll_next(cx) else {
+            let Poll::Ready(message) = self.inbound.poll_message(cx) else {
                 return;
             };
             self.heard = Instant::now();
             match message {
-                Some(Ok(AggregatedMessage::Pong(_))) => {}
-                Some(Ok(AggregatedMessage::Close(_))) => self.close(code::DONE, ""),
-                Some(Ok(message)) => {
+                Ok(Message::Pong) => {}
+                Ok(Message::Close) => self.close(code::DONE, ""),
+                Ok(message) => {
                     if self.spend() {
                         self.hear(message);
                     } else {
                         self.close(code::RATE_LIMITED, "rate_limited;retry_ms=1000");
                     }
                 }
-                Some(Err(error)) => self.give_up(&error),
-                None if self.inbound.too_big.get() => self.close(code::TOO_BIG, "too_big"),
-                None => self.phase = Phase::Closed,
+                Err(Broken::TooBig) => self.close(code::TOO_BIG, "too_big"),
+                Err(Broken::NotUtf8) => self.close(code::NOT_UTF8, "not_utf8"),
+                Err(Broken::Protocol) => self.close(code::PROTOCOL, "protocol"),
+                Err(Broken::Gone) => self.phase = Phase::Closed,
             }
         }
     }
 
-    fn hear(&mut self, message: AggregatedMessage) {
+    fn hear(&mut self, message: Message) {
         match message {
-            AggregatedMessage::Ping(payload) => self.control.push_back(frame::pong(&payload)),
-            AggregatedMessage::Text(text) if self.is_v1 => match &mut self.mux {
+            Message::Ping(payload) => self.control.push_back(frame::pong(&payload)),
+            Message::Text(text) if self.is_v1 => match &mut self.mux {
                 Some(mux) => {
                     let answers = mux.hear(&text, &mut self.connection);
                     answers.iter().for_each(|answer| self.say(answer));
@@ -168,16 +156,6 @@ impl Socket {
                 "commands are JSON objects with cmd: sub, unsub, auth or pong",
                 false,
             )),
-        }
-    }
-
-    fn give_up(&mut self, error: &ProtocolError) {
-        match error {
-            ProtocolError::Overflow => self.close(code::TOO_BIG, "too_big"),
-            ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => self.close(code::NOT_UTF8, "not_utf8"),
-            ProtocolError::Io(error) if error.to_string().contains("continuation size") => self.close(code::TOO_BIG, "too_big"),
-            ProtocolError::Io(_) => self.phase = Phase::Closed,
-            _ => self.close(code::PROTOCOL, "protocol"),
         }
     }
 

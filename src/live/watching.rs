@@ -8,6 +8,7 @@ use pipecast_watch::{Last, Listener};
 
 use super::frame;
 use super::protocol;
+use super::runs::Runs;
 
 /// Pipelines in one page of the monitor's snapshot.
 const PAGE: usize = 100;
@@ -37,7 +38,8 @@ impl Form {
         }
     }
 
-    fn change(self, last: &Last) -> Bytes {
+    /// A value as a change.
+    pub fn change(self, last: &Last) -> Bytes {
         match self {
             Form::Socket => frame::socket_change(last),
             Form::Events => frame::event_change(last),
@@ -64,13 +66,14 @@ enum Place {
 }
 
 impl Watching {
-    /// Starts with a snapshot, unless `since` is the very state that the topic is in.
+    /// Starts with a snapshot, unless `since` is the very state that the topic is in. Another program's word has no cursor, and
+    /// whoever has seen one may hold the cursor of the state that it lay over.
     pub fn new(listener: Listener, form: Form, since: Option<&str>) -> Self {
         let feed = listener.feed();
         let current = feed
             .page(0, u64::MAX, 1)
             .pop()
-            .filter(|(_, last)| feed.topic() == last.topic && since == Some(last.id.as_str()));
+            .filter(|(_, last)| feed.topic() == last.topic && last.id.is_some() && !last.is_restored && since == last.id.as_deref());
         let place = match current {
             Some((number, _)) => Place::After(number),
             None => Place::Start,
@@ -88,26 +91,26 @@ impl Watching {
         matches!(self.place, Place::After(_))
     }
 
-    /// The cursor of the topic's state.
+    /// The cursor of the topic's state, or of the one that another program's word lies over.
     pub fn id(&self) -> Option<String> {
         match self.topic() {
             Topic::Monitor => None,
-            _ => self.listener.feed().last().map(|last| last.id.clone()),
+            _ => self.listener.feed().last().and_then(|last| last.cursor()),
         }
     }
 
     /// What is to be sent next; `None` while there is nothing new.
-    pub fn take(&mut self) -> Option<Bytes> {
+    pub fn take(&mut self, runs: &Runs) -> Option<Bytes> {
         match self.place {
             Place::After(after) => {
-                let (number, last) = self.listener.feed().next(after)?;
-                self.place = Place::After(number);
-                Some(self.form.change(&last))
+                let (until, bytes) = runs.after(self.listener.feed(), self.form, after)?;
+                self.place = Place::After(until);
+                Some(bytes)
             }
             Place::Start if self.topic() == Topic::Monitor => {
                 let until = self.listener.feed().newest();
                 self.place = Place::Pages { after: 0, until };
-                self.take()
+                self.take(runs)
             }
             Place::Start => Some(self.first()),
             Place::Pages { after, until } => Some(self.page(after, until)),

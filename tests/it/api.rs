@@ -162,6 +162,26 @@ async fn what_is_not_there_is_not_found_and_what_is_no_id_is_malformed() {
 }
 
 #[tokio::test]
+async fn head_is_answered_like_get_without_the_body() {
+    let app = app_with(1).await;
+
+    for path in [
+        "/",
+        "/health",
+        "/metrics",
+        "/api/v1/pipelines",
+        "/api/v1/pipelines/1/status/realtime",
+        "/nothing",
+    ] {
+        let get = app.send(Request::get(path)).await;
+        let head = app.send(Request::new("HEAD", path)).await;
+        assert_eq!((head.status, head.body.len()), (get.status, 0), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+    assert_eq!(app.send(Request::new("HEAD", "/sse/monitor")).await.status, 405);
+}
+
+#[tokio::test]
 async fn an_unknown_parameter_is_refused_by_name() {
     let app = app_with(1).await;
 

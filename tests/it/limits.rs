@@ -1,10 +1,12 @@
 //! What sockets and streams refuse, and how they end those that go too far.
 
+use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::TestApp;
+use crate::app::{TestApp, gitlab};
 use crate::live::app_with_a_run;
 use crate::socket::{Frame, Socket, Stream};
 
@@ -45,6 +47,30 @@ async fn pages_of_other_origins_are_refused_before_the_upgrade() {
             assert!(problem.contains("origin_refused") && problem.contains("live.allowed_origins"), "{problem}");
         }
     }
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_every_client_has_a_share_of_its_own() {
+    let app = TestApp::start_with(|config| {
+        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
+        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+        config.live.max_sockets_per_ip = 1;
+    })
+    .await;
+    let knock = async |client: &str| {
+        Socket::open(app.address, "/ws/monitor", &[("X-Forwarded-For", client)])
+            .await
+            .expect("a handshake")
+    };
+
+    let mut first = knock("203.0.113.7").await;
+    first.json_of("snapshot").await;
+    // Whatever the client itself wrote stands to the left of what the proxy added.
+    let mut second = knock("198.51.100.1, 203.0.113.7").await;
+    let mut stranger = knock("203.0.113.8").await;
+
+    assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
+    stranger.json_of("snapshot").await;
 }
 
 #[tokio::test]
@@ -175,6 +201,58 @@ async fn a_socket_that_has_lived_long_is_asked_to_come_back() {
     };
 
     assert_eq!(answers.await, 1001);
+}
+
+#[tokio::test]
+async fn a_socket_that_takes_nothing_loses_its_place() {
+    let app = TestApp::start_with(|config| {
+        config.live.stall = Duration::from_secs(1);
+        config.live.max_sockets = 1;
+    })
+    .await;
+    let change = |second: usize| {
+        let builds: Vec<_> = (1..=400)
+            .map(|id| json!({"id": id, "name": format!("build {id} {}", "x".repeat(200)), "stage": "test", "status": "running"}))
+            .collect();
+        let at = format!("2026-11-21 10:00:{second:02} UTC");
+        let told = json!({"object_kind": "pipeline", "project": {"id": 1, "path_with_namespace": "acme/rocket"},
+            "object_attributes": {"id": 7, "iid": 7, "status": "running", "ref": format!("try-{second}"), "created_at": at, "updated_at": at},
+            "builds": builds});
+        gitlab("Pipeline Hook", told.to_string())
+    };
+    assert_eq!(app.send(change(0)).await.status, 202);
+    app.until_done().await;
+
+    let mut stuck = open_narrow(app.address, "/ws/execution/1");
+    assert!(Socket::open(app.address, "/ws/execution/1", &[]).await.is_err(), "it has the only place");
+    // Far more than the buffers of both ends hold: it stands before a full socket now.
+    for second in 1..=30 {
+        assert_eq!(app.send(change(second)).await.status, 202);
+        app.until_done().await;
+    }
+    app.until("the place of the one that takes nothing becomes free", || async {
+        Socket::open(app.address, "/ws/execution/1", &[]).await.is_ok()
+    })
+    .await;
+
+    let mut rest = Vec::new();
+    stuck.read_to_end(&mut rest).expect_err("the connection was reset, not ended");
+}
+
+/// A socket with as small a window as the kernel gives, after the first bytes of its handshake's answer.
+fn open_narrow(address: SocketAddr, path: &str) -> std::net::TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+    socket.set_recv_buffer_size(2_048).expect("a size");
+    socket.connect(&address.into()).expect("it listens");
+    let mut stream = std::net::TcpStream::from(socket);
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: {address}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("it answers");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    stream
 }
 
 #[tokio::test]

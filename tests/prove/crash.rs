@@ -4,8 +4,12 @@
 //! `cargo run --release --example crash -- --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
 #![expect(clippy::print_stdout, unreachable_pub, reason = "a command that prints its figures; its rooms are nobody else's")]
 
+#[path = "crash/findings.rs"]
+mod findings;
 #[path = "crash/ledger.rs"]
 mod ledger;
+#[path = "../../benches/rig.rs"]
+mod rig;
 #[path = "crash/service.rs"]
 mod service;
 #[path = "crash/watcher.rs"]
@@ -23,15 +27,15 @@ use pipecast::simulate::chance::Chance;
 use pipecast::simulate::forge::{self, Forge};
 use pipecast::simulate::letters::{Letters, Way};
 use pipecast::simulate::postman::{self, Fate, Pace, Postman, Receipt, Retry};
-use pipecast::simulate::report::Report;
 use pipecast::simulate::seal::{Seal, Secrets};
 use pipecast_model::{Host, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use findings::examine;
 use ledger::Ledger;
 use service::Service;
-use watcher::Watcher;
+use watcher::{Form, Watcher};
 
 /// Kill the service again and again while hosts deliver, and count what became of every delivery.
 #[derive(Parser)]
@@ -81,6 +85,7 @@ struct Account {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    rig::describe_machine();
     let scratch = tempfile::tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     std::fs::create_dir_all(&data)?;
@@ -194,12 +199,19 @@ fn own_binary() -> anyhow::Result<PathBuf> {
     Ok(binary)
 }
 
-/// Two of the whole, four of pipelines, four of executions: of some that come at once and some that are not there yet.
+/// Of the whole, of pipelines and of executions, some that come at once and some that are not there yet, in every form.
 fn watchers() -> Vec<Watcher> {
-    let paths = ["/ws/monitor", "/ws/monitor"].map(str::to_owned).into_iter();
-    let pipelines = [1, 3, 8, 15].map(|id| format!("/ws/pipeline/{id}"));
-    let executions = [2, 40, 150, 400].map(|id| format!("/ws/execution/{id}"));
-    paths.chain(pipelines).chain(executions).map(Watcher::new).collect()
+    let paths = [
+        "monitor",
+        "pipeline/1",
+        "pipeline/8",
+        "pipeline/15",
+        "execution/2",
+        "execution/40",
+        "execution/400",
+    ];
+    let forms = [Form::Plain, Form::V1, Form::Events];
+    paths.iter().flat_map(|path| forms.map(|form| Watcher::new((*path).to_owned(), form))).collect()
 }
 
 impl Shared {
@@ -281,91 +293,6 @@ async fn drained(data: &Path, accounts: &Accounts) -> anyhow::Result<Ledger> {
     }
 }
 
-/// The account of everything.
-struct Findings {
-    attempted: usize,
-    acknowledged: usize,
-    applied: usize,
-    duplicates_by_body: usize,
-    lost: usize,
-    applied_twice: i64,
-    holes: i64,
-    recovered: i64,
-    unexpected: usize,
-    executions: usize,
-    wrong: Vec<String>,
-}
-
-impl Findings {
-    fn are_good(&self) -> bool {
-        self.lost == 0 && self.applied_twice == 0 && self.holes == 0 && self.unexpected == 0 && self.wrong.is_empty()
-    }
-}
-
-impl std::fmt::Display for Findings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "attempted {}, acknowledged {}, applied {} (and {} whose body had been seen), lost {}, applied twice {}, recovered {} (never answered, yet kept), unexpected {}\n\
-             executions {}, wrong in the end {}, topics with a hole in their sequence {}",
-            self.attempted,
-            self.acknowledged,
-            self.applied,
-            self.duplicates_by_body,
-            self.lost,
-            self.applied_twice,
-            self.recovered,
-            self.unexpected,
-            self.executions,
-            self.wrong.len(),
-            self.holes,
-        )?;
-        self.wrong.iter().take(10).try_for_each(|wrong| write!(f, "\n  {wrong}"))
-    }
-}
-
-async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, report: &Report) -> anyhow::Result<Findings> {
-    let known = ledger.deliveries().await?;
-    let executions = ledger.executions().await?;
-    let outcome = |word: &str| known.values().filter(|row| row.outcome == word).count();
-    let lost = accounts
-        .iter()
-        .filter(|(key, account)| account.acknowledged > 0 && !known.contains_key(*key))
-        .count();
-    // Each arrival beyond the acknowledged ones is a request that died without an answer after it had become durable.
-    let recovered = known
-        .iter()
-        .filter_map(|(key, row)| Some((1 + row.repeats - accounts.get(key)?.acknowledged).max(0)))
-        .sum();
-    let unsent = known.keys().filter(|key| !accounts.contains_key(*key)).count();
-    let refused: u64 = report.refused.iter().filter(|(status, _)| **status != 503).map(|(_, count)| *count).sum();
-    let wrong = forge
-        .truth()
-        .iter()
-        .filter(|(key, status)| executions.get(*key).is_none_or(|word| word != status.word()))
-        .map(|(key, status)| {
-            format!(
-                "{key} is {} and shows as {}",
-                status.word(),
-                executions.get(key).map_or("nothing", String::as_str)
-            )
-        })
-        .collect();
-    Ok(Findings {
-        attempted: accounts.len(),
-        acknowledged: accounts.values().filter(|account| account.acknowledged > 0).count(),
-        applied: outcome("applied") + outcome("ping"),
-        duplicates_by_body: outcome("duplicate"),
-        lost,
-        applied_twice: ledger.applied_twice().await?,
-        holes: ledger.holes().await?,
-        recovered,
-        unexpected: unsent + usize::try_from(refused)? + outcome("unprocessable") + outcome("ignored") + outcome("refused"),
-        executions: forge.truth().len(),
-        wrong,
-    })
-}
-
 /// Gives each watcher up to ten seconds to know what the database knows, and tells of those that do not.
 async fn watchers_that_are_wrong(watchers: &[Watcher], ledger: &mut Ledger) -> anyhow::Result<Vec<String>> {
     let states = ledger.states().await?;
@@ -381,7 +308,7 @@ async fn watchers_that_are_wrong(watchers: &[Watcher], ledger: &mut Ledger) -> a
 
 fn differences(watcher: &Watcher, states: &HashMap<String, (i64, String)>) -> Vec<String> {
     let seen = watcher.seen.lock().expect("nobody panics");
-    let expected: Vec<String> = match watcher.path.strip_prefix("/ws/").unwrap_or_default() {
+    let expected: Vec<String> = match watcher.path.as_str() {
         "monitor" => states.keys().filter(|topic| topic.starts_with("pipeline:")).cloned().collect(),
         one => vec![one.replace('/', ":")],
     };

@@ -20,6 +20,9 @@ pub mod redis;
 /// See the module for what it promises.
 #[async_trait]
 pub trait Cache: Send + Sync {
+    /// Whether other programs can write here too.
+    fn is_shared(&self) -> bool;
+
     /// The newest value that is known of `topic`, if it has not expired.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! How many deliveries a second the store applies: `cargo run --release -p pipecast-store --example apply_rate [URL] [DELIVERIES]`.
-//! Knows nothing of hosts: every delivery tells a job of a run and the run itself, 64 of them in a transaction, a savepoint each.
+//! Knows nothing of hosts: every delivery tells a job of a run and the run itself, 64 of them in a transaction.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measurement that is read at a terminal")]
 
 use std::time::{Duration, Instant};
@@ -41,12 +41,10 @@ async fn main() {
         let batch_begun = Instant::now();
         let mut tx = writer.begin().await.unwrap();
         for (delivery, facts) in batch {
-            tx.savepoint().await.unwrap();
             assert_eq!(tx.note_delivery(delivery).await.unwrap(), Noted::New);
             changed += tx.record_facts(delivery, facts).await.unwrap().len();
-            tx.release().await.unwrap();
         }
-        tx.commit().await.unwrap();
+        tx.commit_unsynced().await.unwrap();
         slowest = slowest.max(batch_begun.elapsed());
     }
     let took = begun.elapsed();

@@ -2,7 +2,7 @@
 //! Knows nothing of what the work is.
 
 use crate::Result;
-use crate::engine::On;
+use crate::engine::{On, in_time};
 use crate::error::Attempt;
 use crate::writer::Tx;
 
@@ -33,11 +33,10 @@ impl Tx {
         match &mut self.on {
             // The one transaction of the one process that writes there.
             On::Sqlite(_) => Ok(true),
-            On::Postgres(db) => sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)")
-                .bind(task.key())
-                .fetch_one(&mut **db)
-                .await
-                .attempted("take a task for this process"),
+            On::Postgres(db) => {
+                let lock = sqlx::query_scalar("SELECT pg_try_advisory_xact_lock($1)").bind(task.key());
+                in_time(lock.fetch_one(&mut **db)).await.attempted("take a task for this process")
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pipecast_model::{Delivery, DeliveryId, Host, Outcome, Refusal, Timestamp};
+use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
 use crate::engine::on;
@@ -14,6 +15,9 @@ use crate::{Original, Reader, Record, Result};
 
 /// Within this time the same body is the same delivery, whatever its key says: hosts do not sign their keys.
 const SAME_BODY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Bodies in one statement.
+const BODIES: usize = 64;
 
 /// Whether a delivery has been here before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,8 +48,8 @@ struct DeliveryRow {
 }
 
 /// In what an earlier delivery is like this one; the order is how much that says.
-const SAME_ID: i64 = 0;
 const SAME_KEY: i64 = 1;
+const SAME_BODY_ALONE: i64 = 2;
 
 impl Reader {
     /// One delivery of the ledger.
@@ -86,23 +90,16 @@ impl Tx {
     /// The row says `applied`, because what is noted here takes effect in the same transaction or not at all.
     pub async fn note_delivery(&mut self, delivery: &Delivery) -> Result<Noted> {
         self.source(delivery.host, &delivery.source).await?;
-        match self.find_like(delivery).await? {
-            Some((SAME_ID, first, original)) => return Ok(Noted::Duplicate(original.unwrap_or(first))),
-            Some((SAME_KEY, first, original)) => return self.count_repeat(first, original).await,
-            Some((_, first, _)) => {
-                let detail = format!("same body as {first}");
-                self.write_delivery(delivery, "duplicate", Some(&detail), Some(first)).await?;
-                return Ok(Noted::Duplicate(first));
-            }
-            None => {}
-        }
-        if self.write_delivery(delivery, Outcome::Applied.word(), None, None).await? {
-            self.write_body(delivery).await?;
+        if self.write_delivery(delivery, Outcome::Applied.word(), None).await? {
+            self.unwritten.bodies.push((delivery.id, delivery.received_at, delivery.body.clone()));
             return Ok(Noted::New);
         }
-        // Another writer noted it between our look and our write; what it wrote is visible by now.
         match self.find_like(delivery).await? {
             Some((SAME_KEY, first, original)) => self.count_repeat(first, original).await,
+            Some((SAME_BODY_ALONE, first, _)) => {
+                self.write_delivery(delivery, "duplicate", Some(first)).await?;
+                Ok(Noted::Duplicate(first))
+            }
             Some((_, first, original)) => Ok(Noted::Duplicate(original.unwrap_or(first))),
             None => Ok(Noted::Duplicate(delivery.id)),
         }
@@ -142,13 +139,23 @@ impl Tx {
         Ok(Noted::Duplicate(original.unwrap_or(first)))
     }
 
-    /// Whether the row was written; it is not where its id or its key is there already.
-    async fn write_delivery(&mut self, delivery: &Delivery, outcome: &str, detail: Option<&str>, duplicate_of: Option<DeliveryId>) -> Result<bool> {
+    /// Whether the row was written; it is not where its id or its key is there already, nor where its body is, unless it is
+    /// written as the duplicate of that one. Looking and writing are one statement, because nearly every delivery is new.
+    async fn write_delivery(&mut self, delivery: &Delivery, outcome: &str, duplicate_of: Option<DeliveryId>) -> Result<bool> {
         const SQL: &str = "
             INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, replay_of, duplicate_of, outcome,
                 detail, repeats, recorded_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13
+            WHERE NOT EXISTS (
+                SELECT 1
+                FROM deliveries
+                WHERE body_sha256 = $14 AND received_at BETWEEN $15 AND $16 AND host = $2 AND source = $3 AND duplicate_of IS NULL
+            )
             ON CONFLICT DO NOTHING";
+        let new = delivery.replay_of.is_none() && duplicate_of.is_none();
+        let body = Some(delivery.body_sha256.as_str()).filter(|_| new);
+        let (from, to) = around(delivery.received_at);
+        let detail = duplicate_of.map(|first| format!("same body as {first}"));
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(delivery.id)
             .bind(delivery.host.word())
@@ -161,8 +168,11 @@ impl Tx {
             .bind(delivery.replay_of)
             .bind(duplicate_of)
             .bind(outcome)
-            .bind(detail)
+            .bind(&detail)
             .bind(Timestamp::now())
+            .bind(body)
+            .bind(from)
+            .bind(to)
             .execute(&mut **db)
             .await
             .map(|done| done.rows_affected()))
@@ -170,18 +180,20 @@ impl Tx {
         Ok(rows == 1)
     }
 
-    async fn write_body(&mut self, delivery: &Delivery) -> Result<()> {
-        const SQL: &str = "INSERT INTO delivery_bodies (delivery_id, received_at, bytes, body) VALUES ($1, $2, $3, $4)";
-        let bytes = i64::try_from(delivery.body.len()).expect("a body fits into memory");
-        on!(&mut self.on, |db| sqlx::query(SQL)
-            .bind(delivery.id)
-            .bind(delivery.received_at)
-            .bind(bytes)
-            .bind(&delivery.body[..])
-            .execute(&mut **db)
-            .await
-            .map(drop))
-        .attempted("keep the body of a delivery")
+    /// Writes the bodies of the deliveries that were noted.
+    pub(crate) async fn write_bodies(&mut self) -> Result<()> {
+        for rows in std::mem::take(&mut self.unwritten.bodies).chunks(BODIES) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("INSERT INTO delivery_bodies (delivery_id, received_at, bytes, body) ");
+                sql.push_values(rows, |mut row, (id, received_at, body)| {
+                    let bytes = i64::try_from(body.len()).expect("a body fits into memory");
+                    row.push_bind(id).push_bind(received_at).push_bind(bytes).push_bind(&body[..]);
+                });
+                sql.build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("keep the bodies of deliveries")?;
+        }
+        Ok(())
     }
 
     /// Writes how a noted delivery ended.

@@ -1,7 +1,7 @@
 //! Whether the server keeps what it has confirmed.
 //! Knows nothing of what is kept.
 
-use crate::engine::On;
+use crate::engine::{On, in_time};
 use crate::error::Attempt;
 use crate::{Reader, Result};
 
@@ -20,9 +20,7 @@ impl Reader {
             LIMIT 3";
         match &self.on {
             On::Sqlite(_) => Ok(Vec::new()),
-            On::Postgres(db) => crate::engine::in_time(sqlx::query_scalar(OFF).fetch_all(db))
-                .await
-                .attempted("read how durable the server is"),
+            On::Postgres(db) => in_time(sqlx::query_scalar(OFF).fetch_all(db)).await.attempted("read how durable the server is"),
         }
     }
 }

@@ -90,7 +90,9 @@ pub(crate) fn place(url: &str) -> Result<Place> {
     }
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
         let options = PgConnectOptions::from_str(url).map_err(|_| bad())?;
-        return Ok(On::Postgres(options.application_name("pipecast")));
+        // Who names the application in the URL tells several deployments on one server apart.
+        let is_named = url.contains("application_name=");
+        return Ok(On::Postgres(if is_named { options } else { options.application_name("pipecast") }));
     }
     Err(bad())
 }
@@ -108,7 +110,7 @@ pub(crate) fn writing(place: Place) -> Place {
             options
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
+                .synchronous(SqliteSynchronous::Normal)
                 .foreign_keys(true)
                 .pragma("trusted_schema", "OFF")
                 .pragma("journal_size_limit", "67108864"),

@@ -11,10 +11,13 @@ use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, StatusColumns}
 use crate::writer::Tx;
 use crate::{ExecutionQuery, Reader, Result};
 
+/// Rows in one statement.
+const ROWS: usize = 100;
+
 macro_rules! select_executions {
     ($rest:literal) => {
         concat!(
-            "SELECT id, pipeline_id, external_id, attempt, ordinal, pipeline_key, status, raw_status, raw_conclusion, finished_at, number, title,
+            "SELECT id, project_id, pipeline_id, external_id, attempt, ordinal, pipeline_key, status, raw_status, raw_conclusion, finished_at, number, title,
                 branch, commit_sha, event, actor, url, queued_at, started_at, stale, previous_status, seq, updated_at, version, stamps
             FROM executions ",
             $rest
@@ -26,9 +29,10 @@ macro_rules! select_executions {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct ExecutionRow {
     pub(crate) id: ExecutionId,
+    project_id: ProjectId,
     pub(crate) pipeline_id: PipelineId,
     external_id: String,
-    attempt: i64,
+    pub(crate) attempt: i64,
     #[sqlx(flatten)]
     pub(crate) columns: ExecutionColumns,
     pub(crate) stale: bool,
@@ -42,11 +46,11 @@ pub(crate) struct ExecutionRow {
 /// What of it is told by deliveries.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub(crate) struct ExecutionColumns {
-    ordinal: i64,
+    pub(crate) ordinal: i64,
     pub(crate) pipeline_key: Option<String>,
     #[sqlx(flatten)]
     pub(crate) status: StatusColumns,
-    number: Option<i64>,
+    pub(crate) number: Option<i64>,
     title: Option<String>,
     branch: Option<String>,
     commit_sha: Option<String>,
@@ -207,8 +211,8 @@ pub(crate) struct ExecutionWrite<'a> {
     pub(crate) pipeline: PipelineId,
     pub(crate) external_id: &'a str,
     pub(crate) attempt: i64,
-    pub(crate) columns: &'a ExecutionColumns,
-    pub(crate) stamps: &'a StampColumns,
+    pub(crate) columns: ExecutionColumns,
+    pub(crate) stamps: StampColumns,
     pub(crate) before: Option<&'a ExecutionRow>,
     /// `Values` where the row, or one of its jobs, changed in a way that can be seen.
     pub(crate) news: News,
@@ -217,72 +221,140 @@ pub(crate) struct ExecutionWrite<'a> {
 impl Tx {
     /// The row of an attempt, if there is one. Its project is locked.
     pub(crate) async fn stored_execution(&mut self, project: ProjectId, external_id: &str, attempt: i64) -> Result<Option<ExecutionRow>> {
+        let key = (project, external_id.to_owned(), attempt);
+        if let Some(row) = self.known.executions.get(&key) {
+            return Ok(Some(row.clone()));
+        }
         const SQL: &str = select_executions!("WHERE project_id = $1 AND external_id = $2 AND attempt = $3");
-        on!(&mut self.on, |db| sqlx::query_as(SQL)
+        let row: Option<ExecutionRow> = on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(project)
             .bind(external_id)
             .bind(attempt)
             .fetch_optional(&mut **db)
             .await)
-        .attempted("read an execution")
+        .attempted("read an execution")?;
+        if let Some(row) = &row {
+            self.known.executions.insert(key, row.clone());
+        }
+        Ok(row)
     }
 
-    /// Writes an attempt's row and returns its id and sequence. Both statements take the same values in the same places.
-    pub(crate) async fn write_execution(&mut self, write: &ExecutionWrite<'_>) -> Result<(ExecutionId, i64)> {
-        const INSERT: &str = "
-            INSERT INTO executions (project_id, external_id, attempt, pipeline_id, ordinal, pipeline_key, status, raw_status, raw_conclusion,
-                finished_at, number, title, branch, commit_sha, event, actor, url, queued_at, started_at, previous_status, seq, updated_at,
-                heard_at, version, stamps, stale)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, FALSE)
-            RETURNING id";
-        const UPDATE: &str = "
-            UPDATE executions
-            SET (pipeline_id, ordinal, pipeline_key, status, raw_status, raw_conclusion, finished_at, number, title, branch, commit_sha, event,
-                actor, url, queued_at, started_at, previous_status, seq, updated_at, heard_at, version, stamps, stale)
-                = ($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, FALSE)
-            WHERE project_id = $1 AND external_id = $2 AND attempt = $3
-            RETURNING id";
-        let ExecutionWrite { columns, stamps, before, .. } = write;
+    /// Keeps an attempt's row until it is written; one that is new is written at once, because its id is needed. Returns its id and
+    /// sequence.
+    pub(crate) async fn write_execution(&mut self, write: ExecutionWrite<'_>) -> Result<(ExecutionId, i64)> {
         let now = Timestamp::now();
-        let (previous, seq, updated_at) = match before {
+        let (previous_status, seq, updated_at) = match write.before {
             Some(row) if write.news == News::Values => {
-                let previous = Some(row.columns.status.status).filter(|previous| *previous != columns.status.status);
+                let previous = Some(row.columns.status.status).filter(|previous| *previous != write.columns.status.status);
                 (previous, row.seq + 1, now)
             }
             Some(row) => (row.previous_status, row.seq, row.updated_at),
             None => (None, 1, now),
         };
-        let sql = if before.is_some() { UPDATE } else { INSERT };
-        let id = on!(&mut self.on, |db| sqlx::query_scalar(sql)
+        let key = (write.project, write.external_id.to_owned(), write.attempt);
+        let id = match write.before {
+            Some(row) => row.id,
+            None => self.add_execution(&write).await?,
+        };
+        let row = ExecutionRow {
+            id,
+            project_id: write.project,
+            pipeline_id: write.pipeline,
+            external_id: write.external_id.to_owned(),
+            attempt: write.attempt,
+            columns: write.columns,
+            stale: false,
+            previous_status,
+            seq,
+            updated_at,
+            stamps: write.stamps,
+        };
+        self.compare_newest(write.before, &row);
+        self.known.executions.insert(key.clone(), row);
+        self.unwritten.executions.insert(key);
+        if write.before.is_some_and(|before| before.pipeline_id != write.pipeline) {
+            // The pipeline that it has left must not find it any more.
+            self.write_executions().await?;
+        }
+        Ok((id, seq))
+    }
+
+    /// The row of an attempt with its keys alone; what was told of it follows with the others.
+    async fn add_execution(&mut self, write: &ExecutionWrite<'_>) -> Result<ExecutionId> {
+        const SQL: &str = "
+            INSERT INTO executions (project_id, pipeline_id, external_id, attempt, ordinal, number, status, stale, seq, updated_at, heard_at, stamps)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, FALSE, 1, $8, $8, '{}')
+            RETURNING id";
+        on!(&mut self.on, |db| sqlx::query_scalar(SQL)
             .bind(write.project)
+            .bind(write.pipeline)
             .bind(write.external_id)
             .bind(write.attempt)
-            .bind(write.pipeline)
-            .bind(columns.ordinal)
-            .bind(&columns.pipeline_key)
-            .bind(columns.status.status.word())
-            .bind(&columns.status.raw_status)
-            .bind(&columns.status.raw_conclusion)
-            .bind(columns.status.finished_at)
-            .bind(columns.number)
-            .bind(&columns.title)
-            .bind(&columns.branch)
-            .bind(&columns.commit_sha)
-            .bind(&columns.event)
-            .bind(&columns.actor)
-            .bind(&columns.url)
-            .bind(columns.queued_at)
-            .bind(columns.started_at)
-            .bind(previous.map(Status::word))
-            .bind(seq)
-            .bind(updated_at)
-            .bind(now)
-            .bind(&stamps.version)
-            .bind(&stamps.stamps)
+            .bind(write.columns.ordinal)
+            .bind(write.columns.number)
+            .bind(write.columns.status.status.word())
+            .bind(Timestamp::now())
             .fetch_one(&mut **db)
             .await)
-        .attempted("record an execution")?;
-        Ok((id, seq))
+        .attempted("record an execution")
+    }
+
+    /// Writes the rows of executions that wait for it. Something was just heard of each.
+    pub(crate) async fn write_executions(&mut self) -> Result<()> {
+        const ADD: &str = "
+            INSERT INTO executions (id, project_id, pipeline_id, external_id, attempt, ordinal, pipeline_key, status, raw_status, raw_conclusion,
+                finished_at, number, title, branch, commit_sha, event, actor, url, queued_at, started_at, stale, previous_status, seq, updated_at,
+                heard_at, version, stamps) ";
+        const REPLACE: &str = "
+            ON CONFLICT (id) DO UPDATE
+            SET (pipeline_id, ordinal, pipeline_key, status, raw_status, raw_conclusion, finished_at, number, title, branch, commit_sha, event,
+                actor, url, queued_at, started_at, stale, previous_status, seq, updated_at, heard_at, version, stamps)
+                = (excluded.pipeline_id, excluded.ordinal, excluded.pipeline_key, excluded.status, excluded.raw_status, excluded.raw_conclusion,
+                    excluded.finished_at, excluded.number, excluded.title, excluded.branch, excluded.commit_sha, excluded.event, excluded.actor,
+                    excluded.url, excluded.queued_at, excluded.started_at, excluded.stale, excluded.previous_status, excluded.seq,
+                    excluded.updated_at, excluded.heard_at, excluded.version, excluded.stamps)";
+        let waiting = std::mem::take(&mut self.unwritten.executions);
+        let rows: Vec<&ExecutionRow> = waiting.iter().filter_map(|key| self.known.executions.get(key)).collect();
+        let now = Timestamp::now();
+        for rows in rows.chunks(ROWS) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new(ADD);
+                sql.push_values(rows, |mut values, row| {
+                    let columns = &row.columns;
+                    values
+                        .push_bind(row.id)
+                        .push_bind(row.project_id)
+                        .push_bind(row.pipeline_id)
+                        .push_bind(&row.external_id)
+                        .push_bind(row.attempt)
+                        .push_bind(columns.ordinal)
+                        .push_bind(&columns.pipeline_key)
+                        .push_bind(columns.status.status.word())
+                        .push_bind(&columns.status.raw_status)
+                        .push_bind(&columns.status.raw_conclusion)
+                        .push_bind(columns.status.finished_at)
+                        .push_bind(columns.number)
+                        .push_bind(&columns.title)
+                        .push_bind(&columns.branch)
+                        .push_bind(&columns.commit_sha)
+                        .push_bind(&columns.event)
+                        .push_bind(&columns.actor)
+                        .push_bind(&columns.url)
+                        .push_bind(columns.queued_at)
+                        .push_bind(columns.started_at)
+                        .push_bind(row.stale)
+                        .push_bind(row.previous_status.map(Status::word))
+                        .push_bind(row.seq)
+                        .push_bind(row.updated_at)
+                        .push_bind(now)
+                        .push_bind(&row.stamps.version)
+                        .push_bind(&row.stamps.stamps);
+                });
+                sql.push(REPLACE).build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("record executions")?;
+        }
+        Ok(())
     }
 
     /// Which executions lie in a pipeline.

@@ -11,6 +11,9 @@ use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, StatusColumns,
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
+/// Rows in one statement.
+const ROWS: usize = 100;
+
 /// At most this many jobs, the first by id, travel with an execution's state.
 pub(crate) const JOBS_IN_STATE: i64 = 500;
 
@@ -153,69 +156,105 @@ pub(crate) async fn jobs_of(pool: &Pool, executions: &[ExecutionId]) -> Result<V
 impl Tx {
     /// Merges what is told of jobs of one execution, and says whether any of it can be seen.
     pub(crate) async fn record_jobs(&mut self, execution: ExecutionId, told: &[&JobFacts]) -> Result<News> {
-        let stored = match told {
+        match told {
             [] => return Ok(News::Nothing),
-            [only] => self.stored_jobs(execution, Some(&only.external_id)).await?,
-            _ => self.stored_jobs(execution, None).await?,
-        };
+            [only] => self.know_job(execution, &only.external_id).await?,
+            _ => self.know_jobs(execution).await?,
+        }
         let mut news = News::Nothing;
         for job in told {
-            let before = stored.iter().find(|row| row.external_id == job.external_id);
+            let key = (execution, job.external_id.clone());
+            let before = self.known.jobs.get(&key);
             let merged = merge(before.map(|row| (&row.columns, &row.stamps)), job)?;
             if merged.news > News::Nothing {
-                self.write_job(execution, &job.external_id, &merged.columns, &merged.stamps, before.is_some())
-                    .await?;
+                let row = JobRow {
+                    id: before.map_or(JobId(0), |row| row.id),
+                    execution_id: execution,
+                    external_id: job.external_id.clone(),
+                    columns: merged.columns,
+                    stamps: merged.stamps,
+                };
+                self.known.jobs.insert(key.clone(), row);
+                self.unwritten.jobs.insert(key);
             }
             news = news.max(merged.news);
         }
         Ok(news)
     }
 
-    async fn stored_jobs(&mut self, execution: ExecutionId, only: Option<&str>) -> Result<Vec<JobRow>> {
-        const ALL: &str = select_jobs!("WHERE execution_id = $1");
-        const ONE: &str = select_jobs!("WHERE execution_id = $1 AND external_id = $2");
-        match only {
-            Some(external_id) => on!(&mut self.on, |db| sqlx::query_as(ONE)
-                .bind(execution)
-                .bind(external_id)
-                .fetch_all(&mut **db)
-                .await),
-            None => on!(&mut self.on, |db| sqlx::query_as(ALL).bind(execution).fetch_all(&mut **db).await),
+    /// Reads a job unless it is known.
+    async fn know_job(&mut self, execution: ExecutionId, external_id: &str) -> Result<()> {
+        const SQL: &str = select_jobs!("WHERE execution_id = $1 AND external_id = $2");
+        let key = (execution, external_id.to_owned());
+        if self.known.jobs.contains_key(&key) || self.known.all_jobs.contains(&execution) {
+            return Ok(());
         }
-        .attempted("read the jobs of an execution")
-    }
-
-    /// Both statements take the same values in the same places.
-    async fn write_job(&mut self, execution: ExecutionId, external_id: &str, columns: &JobColumns, stamps: &StampColumns, exists: bool) -> Result<()> {
-        const INSERT: &str = "
-            INSERT INTO jobs (execution_id, external_id, name, stage, status, raw_status, raw_conclusion, finished_at, allow_failure, runner, url,
-                steps, queued_at, started_at, version, stamps)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-        const UPDATE: &str = "
-            UPDATE jobs
-            SET (name, stage, status, raw_status, raw_conclusion, finished_at, allow_failure, runner, url, steps, queued_at, started_at, version, stamps)
-                = ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
-            WHERE execution_id = $1 AND external_id = $2";
-        on!(&mut self.on, |db| sqlx::query(if exists { UPDATE } else { INSERT })
+        let row: Option<JobRow> = on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(execution)
             .bind(external_id)
-            .bind(&columns.name)
-            .bind(&columns.stage)
-            .bind(columns.status.status.word())
-            .bind(&columns.status.raw_status)
-            .bind(&columns.status.raw_conclusion)
-            .bind(columns.status.finished_at)
-            .bind(columns.allow_failure)
-            .bind(&columns.runner)
-            .bind(&columns.url)
-            .bind(&columns.steps)
-            .bind(columns.queued_at)
-            .bind(columns.started_at)
-            .bind(&stamps.version)
-            .bind(&stamps.stamps)
-            .execute(&mut **db)
-            .await
-            .map(drop))
-        .attempted("record a job")
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("read a job")?;
+        if let Some(row) = row {
+            self.known.jobs.insert(key, row);
+        }
+        Ok(())
+    }
+
+    /// Reads every job of an execution, except those that are known.
+    async fn know_jobs(&mut self, execution: ExecutionId) -> Result<()> {
+        const SQL: &str = select_jobs!("WHERE execution_id = $1");
+        if !self.known.all_jobs.insert(execution) {
+            return Ok(());
+        }
+        let rows: Vec<JobRow> =
+            on!(&mut self.on, |db| sqlx::query_as(SQL).bind(execution).fetch_all(&mut **db).await).attempted("read the jobs of an execution")?;
+        for row in rows {
+            self.known.jobs.entry((execution, row.external_id.clone())).or_insert(row);
+        }
+        Ok(())
+    }
+
+    /// Writes the rows of jobs that wait for it.
+    pub(crate) async fn write_jobs(&mut self) -> Result<()> {
+        const ADD: &str = "
+            INSERT INTO jobs (execution_id, external_id, name, stage, status, raw_status, raw_conclusion, finished_at, allow_failure, runner, url,
+                steps, queued_at, started_at, version, stamps) ";
+        const REPLACE: &str = "
+            ON CONFLICT (execution_id, external_id) DO UPDATE
+            SET (name, stage, status, raw_status, raw_conclusion, finished_at, allow_failure, runner, url, steps, queued_at, started_at, version, stamps)
+                = (excluded.name, excluded.stage, excluded.status, excluded.raw_status, excluded.raw_conclusion, excluded.finished_at,
+                    excluded.allow_failure, excluded.runner, excluded.url, excluded.steps, excluded.queued_at, excluded.started_at,
+                    excluded.version, excluded.stamps)";
+        let waiting = std::mem::take(&mut self.unwritten.jobs);
+        let rows: Vec<&JobRow> = waiting.iter().filter_map(|key| self.known.jobs.get(key)).collect();
+        for rows in rows.chunks(ROWS) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new(ADD);
+                sql.push_values(rows, |mut values, row| {
+                    let JobColumns { status, .. } = &row.columns;
+                    values
+                        .push_bind(row.execution_id)
+                        .push_bind(&row.external_id)
+                        .push_bind(&row.columns.name)
+                        .push_bind(&row.columns.stage)
+                        .push_bind(status.status.word())
+                        .push_bind(&status.raw_status)
+                        .push_bind(&status.raw_conclusion)
+                        .push_bind(status.finished_at)
+                        .push_bind(row.columns.allow_failure)
+                        .push_bind(&row.columns.runner)
+                        .push_bind(&row.columns.url)
+                        .push_bind(&row.columns.steps)
+                        .push_bind(row.columns.queued_at)
+                        .push_bind(row.columns.started_at)
+                        .push_bind(&row.stamps.version)
+                        .push_bind(&row.stamps.stamps);
+                });
+                sql.push(REPLACE).build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("record jobs")?;
+        }
+        Ok(())
     }
 }

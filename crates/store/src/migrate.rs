@@ -49,6 +49,7 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Res
     // `run` says the same, but a future that holds it cannot move to another thread.
     SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| refusal(error, &SQLITE))?;
     sqlx::query(MINT_EPOCH).bind(Epoch::mint().0).execute(&mut *tx).await.attempted(ATTEMPTED)?;
+    renew_epoch_after_boot(&mut tx, &boot()).await?;
     for (table, _) in SHARED_IDS {
         const ADD: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $1)";
         const RAISE: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1 AND seq < $2";
@@ -56,6 +57,26 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Res
         sqlx::query(RAISE).bind(table).bind(first_id - 1).execute(&mut *tx).await.attempted(ATTEMPTED)?;
     }
     tx.commit().await.attempted(ATTEMPTED)
+}
+
+/// Commits that were not synced when the machine went down are gone, and the sequences they gave are given again, to other states.
+/// So cursors from before the boot must not be taken for current ones.
+async fn renew_epoch_after_boot(connection: &mut SqliteConnection, boot: &str) -> Result<()> {
+    const ATTEMPTED: &str = "note the boot of the machine";
+    const RENEW: &str = "UPDATE meta SET value = $1 WHERE key = 'epoch' AND NOT EXISTS (SELECT 1 FROM meta WHERE key = 'boot' AND value = $2)";
+    const NOTE: &str = "INSERT INTO meta (key, value) VALUES ('boot', $1) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+    sqlx::query(RENEW)
+        .bind(Epoch::mint().0)
+        .bind(boot)
+        .execute(&mut *connection)
+        .await
+        .attempted(ATTEMPTED)?;
+    sqlx::query(NOTE).bind(boot).execute(connection).await.attempted(ATTEMPTED).map(drop)
+}
+
+/// Names this boot of the machine. Where the kernel tells none, every start counts as one.
+fn boot() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| Epoch::mint().0, |id| id.trim().to_owned())
 }
 
 /// On PostgreSQL the migrator holds an advisory lock of its own while it works.

@@ -1,15 +1,20 @@
 //! Pipelines: which one an execution belongs to, and the status that follows from its newest execution.
 //! Knows nothing of jobs. How a pipeline is shown lies in `view`.
 
+pub(crate) mod newest;
 pub(crate) mod view;
 
 use pipecast_model::{ExecutionId, PipelineFacts, PipelineId, PipelineKey, ProjectId, Status, Timestamp};
+use sqlx::QueryBuilder;
 
 use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
 use crate::stamps::{Record, StampColumns, Stamping, Stamps};
 use crate::writer::Tx;
+
+/// Rows in one statement.
+const ROWS: usize = 100;
 
 /// Where executions go that were never told a pipeline.
 const NAMELESS: &str = "CI";
@@ -18,6 +23,7 @@ const NAMELESS: &str = "CI";
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct PipelineRow {
     pub(crate) id: PipelineId,
+    project_id: ProjectId,
     pub(crate) external_id: String,
     #[sqlx(flatten)]
     pub(crate) columns: PipelineColumns,
@@ -161,7 +167,7 @@ impl Tx {
             return Ok(row.clone());
         }
         const SQL: &str = "
-            SELECT id, external_id, name, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps
+            SELECT id, project_id, external_id, name, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps
             FROM pipelines
             WHERE id = $1";
         let row: PipelineRow = on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_one(&mut **db).await).attempted("read a pipeline")?;
@@ -169,42 +175,48 @@ impl Tx {
         Ok(row)
     }
 
-    /// The newest execution of a pipeline with its status, by number and attempt, never by arrival.
-    pub(crate) async fn newest_execution(&mut self, pipeline: PipelineId) -> Result<Option<(ExecutionId, Status)>> {
-        const SQL: &str = "
-            SELECT id, status
-            FROM executions
-            WHERE pipeline_id = $1
-            ORDER BY coalesce(number, 0) DESC, ordinal DESC, attempt DESC, id DESC
-            LIMIT 1";
-        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(pipeline).fetch_optional(&mut **db).await).attempted("find the newest execution of a pipeline")
+    /// Keeps a pipeline's row until it is written.
+    pub(crate) fn keep_pipeline(&mut self, row: PipelineRow) {
+        self.unwritten.pipelines.insert(row.id);
+        self.known.pipeline_rows.insert(row.id, row);
     }
 
-    /// Writes a pipeline's row.
-    pub(crate) async fn write_pipeline(&mut self, row: PipelineRow) -> Result<()> {
-        const SQL: &str = "
-            UPDATE pipelines
+    /// Writes the rows of pipelines that wait for it.
+    pub(crate) async fn write_pipelines(&mut self) -> Result<()> {
+        const ADD: &str = "
+            INSERT INTO pipelines (id, project_id, external_id, name, name_folded, url, last_execution_id, status, previous_status, seq,
+                updated_at, version, stamps) ";
+        const REPLACE: &str = "
+            ON CONFLICT (id) DO UPDATE
             SET (name, name_folded, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps)
-                = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-            WHERE id = $1";
-        let folded = row.columns.name.as_deref().unwrap_or_else(|| name_in_key(&row.external_id)).to_lowercase();
-        on!(&mut self.on, |db| sqlx::query(SQL)
-            .bind(row.id)
-            .bind(&row.columns.name)
-            .bind(folded)
-            .bind(&row.columns.url)
-            .bind(row.last_execution_id)
-            .bind(row.status.word())
-            .bind(row.previous_status.map(Status::word))
-            .bind(row.seq)
-            .bind(row.updated_at)
-            .bind(&row.stamps.version)
-            .bind(&row.stamps.stamps)
-            .execute(&mut **db)
-            .await
-            .map(drop))
-        .attempted("record a pipeline")?;
-        self.known.pipeline_rows.insert(row.id, row);
+                = (excluded.name, excluded.name_folded, excluded.url, excluded.last_execution_id, excluded.status, excluded.previous_status,
+                    excluded.seq, excluded.updated_at, excluded.version, excluded.stamps)";
+        let waiting = std::mem::take(&mut self.unwritten.pipelines);
+        let rows: Vec<&PipelineRow> = waiting.iter().filter_map(|id| self.known.pipeline_rows.get(id)).collect();
+        for rows in rows.chunks(ROWS) {
+            on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new(ADD);
+                sql.push_values(rows, |mut values, row| {
+                    let folded = row.columns.name.as_deref().unwrap_or_else(|| name_in_key(&row.external_id)).to_lowercase();
+                    values
+                        .push_bind(row.id)
+                        .push_bind(row.project_id)
+                        .push_bind(&row.external_id)
+                        .push_bind(&row.columns.name)
+                        .push_bind(folded)
+                        .push_bind(&row.columns.url)
+                        .push_bind(row.last_execution_id)
+                        .push_bind(row.status.word())
+                        .push_bind(row.previous_status.map(Status::word))
+                        .push_bind(row.seq)
+                        .push_bind(row.updated_at)
+                        .push_bind(&row.stamps.version)
+                        .push_bind(&row.stamps.stamps);
+                });
+                sql.push(REPLACE).build().execute(&mut **db).await.map(drop)
+            })
+            .attempted("record pipelines")?;
+        }
         Ok(())
     }
 
@@ -213,6 +225,8 @@ impl Tx {
         const SQL: &str = "DELETE FROM pipelines WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL).bind(id).execute(&mut **db).await.map(drop)).attempted("take away an empty pipeline")?;
         self.known.pipeline_rows.remove(&id);
+        self.unwritten.pipelines.remove(&id);
+        self.known.newest.remove(&id);
         self.known.pipelines.clear();
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Tx {
     ///
     /// Only needed where a transaction takes several deliveries: two such writers on PostgreSQL that meet the same projects in
     /// another order would wait for each other in a circle, and one of them would be `Unavailable` after a second. Call it before the
-    /// first savepoint, and `clear_dirty` only after the last delivery.
+    /// first delivery, and `clear_dirty` only after the last.
     pub async fn hold_projects(&mut self, batch: &[(&Delivery, &Facts)]) -> Result<()> {
         let telling = batch.iter().filter(|(_, facts)| !tells_nothing(facts));
         let wanted: BTreeSet<(Host, &str, &str)> = telling

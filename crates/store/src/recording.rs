@@ -59,7 +59,7 @@ impl Tx {
             self.record_change(project, told).await?;
         }
         let changed = self.settle(changes).await?;
-        self.record_topics(Some(delivery.id), changed).await
+        Ok(self.record_topics(Some(delivery.id), changed))
     }
 
     async fn record_executions(&mut self, project: ProjectId, facts: &Facts, changes: &mut Changes) -> Result<()> {
@@ -89,18 +89,21 @@ impl Tx {
             Some(row) if row.columns.pipeline_key == merged.columns.pipeline_key => row.pipeline_id,
             _ => self.resolve_pipeline(project, merged.columns.pipeline()).await?,
         };
+        // Known before its executions change, so that it need not be asked for after them.
+        self.newest_execution(pipeline).await?;
         let mut write = ExecutionWrite {
             project,
             pipeline,
             external_id: &told.external_id,
             attempt: told.attempt,
-            columns: &merged.columns,
-            stamps: &merged.stamps,
+            columns: merged.columns,
+            stamps: merged.stamps,
             before: before.as_ref(),
             news: merged.news,
         };
         let Some(row) = &before else {
-            let (id, seq) = self.write_execution(&write).await?;
+            let (id, seq) = self.write_execution(write).await?;
+            self.known.all_jobs.insert(id);
             self.record_jobs(id, jobs).await?;
             changes.count_row(id, seq);
             changes.unsettled.insert(pipeline);
@@ -115,7 +118,7 @@ impl Tx {
         // Whatever is told of a stale execution shows that it lives.
         let row_changed = merged.news == News::Values || row.stale;
         write.news = if row_changed { News::Values } else { heard };
-        let (id, seq) = self.write_execution(&write).await?;
+        let (id, seq) = self.write_execution(write).await?;
         if row_changed {
             changes.count_row(id, seq);
             changes.unsettled.extend([row.pipeline_id, pipeline]);
@@ -138,6 +141,7 @@ impl Tx {
         };
         let facts = self.stored_pipeline(waiting).await?.facts()?;
         self.tell_pipeline(id, &facts, changes).await?;
+        self.flush().await?;
         for execution in self.executions_of(waiting).await? {
             self.move_execution(execution, id).await?;
             // What this delivery has counted already keeps that sequence.
@@ -166,8 +170,11 @@ impl Tx {
             // Which pipeline a name means may have changed.
             self.known.pipelines.clear();
         }
-        // Written when it is settled, but from now on whoever reads the row must see it.
-        self.write_pipeline(row).await?;
+        self.keep_pipeline(row);
+        if renamed {
+            // From now on whoever looks for its name must find it.
+            self.write_pipelines().await?;
+        }
         let news = changes.told.entry(id).or_insert(merged.news);
         *news = merged.news.max(*news);
         Ok(name)
@@ -189,24 +196,24 @@ impl Tx {
             let mut seen = told.get(&id) == Some(&News::Values);
             row.previous_status = None;
             if unsettled.contains(&id) {
-                let Some((newest, status)) = self.newest_execution(id).await? else {
+                let Some(newest) = self.newest_execution(id).await? else {
                     self.delete_pipeline(id).await?;
                     // Whoever watches it is to be told that it is gone.
                     changed.push((Topic::Pipeline(id), row.seq + 1));
                     continue;
                 };
-                seen |= row.last_execution_id != Some(newest) || rows.contains(&newest);
-                if row.last_execution_id.is_some() && row.status != status {
+                seen |= row.last_execution_id != Some(newest.id) || rows.contains(&newest.id);
+                if row.last_execution_id.is_some() && row.status != newest.status {
                     row.previous_status = Some(row.status);
                 }
-                row.last_execution_id = Some(newest);
-                row.status = status;
+                row.last_execution_id = Some(newest.id);
+                row.status = newest.status;
             }
             if seen {
                 row.seq += 1;
                 row.updated_at = Timestamp::now();
                 changed.push((Topic::Pipeline(id), row.seq));
-                self.write_pipeline(row).await?;
+                self.keep_pipeline(row);
             }
         }
         Ok(changed)

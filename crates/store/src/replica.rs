@@ -20,7 +20,7 @@ const MOST_LAG: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A look that takes longer has failed.
-const LOOK_WITHIN: Duration = Duration::from_millis(500);
+const LOOK_WITHIN: Duration = Duration::from_secs(1);
 
 /// Looks that have to fail, and that have to succeed, one after the other, before lists move: one lost packet moves nothing.
 const LOOKS: u32 = 2;

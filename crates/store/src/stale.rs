@@ -51,6 +51,6 @@ impl Tx {
             }
         }
         let changed = self.settle(changes).await?;
-        self.record_topics(None, changed).await
+        Ok(self.record_topics(None, changed))
     }
 }

@@ -48,22 +48,35 @@ pub(crate) async fn last_changes(on: &Pool, pipelines: &[PipelineId]) -> Result<
 }
 
 impl Tx {
-    /// Notes that these topics reached these sequences, and by which delivery. Sorted, so that two writers take them in one order.
-    pub(crate) async fn record_topics(&mut self, delivery: Option<DeliveryId>, mut changed: Vec<(Topic, i64)>) -> Result<Vec<Topic>> {
+    /// Notes that these topics reached these sequences, and by which delivery. Returns the topics.
+    pub(crate) fn record_topics(&mut self, delivery: Option<DeliveryId>, mut changed: Vec<(Topic, i64)>) -> Vec<Topic> {
+        changed.sort_unstable();
+        self.unwritten.topics.extend(changed.iter().map(|(topic, seq)| (*topic, *seq, delivery)));
+        changed.into_iter().map(|(topic, _)| topic).collect()
+    }
+
+    /// Writes which topics changed, and marks them for announcing: the last rows of a transaction, and sorted, so that two writers
+    /// take them in one order.
+    pub(crate) async fn write_topics(&mut self) -> Result<()> {
+        let mut changed = std::mem::take(&mut self.unwritten.topics);
         changed.sort_unstable();
         let now = Timestamp::now();
         for rows in changed.chunks(ROWS) {
             on!(&mut self.on, |db| {
                 let mut sql = QueryBuilder::new("INSERT INTO topic_changes (topic, seq, delivery_id, at) ");
-                sql.push_values(rows, |mut row, (topic, seq)| {
+                sql.push_values(rows, |mut row, (topic, seq, delivery)| {
                     row.push_bind(topic.to_string()).push_bind(seq).push_bind(delivery).push_bind(now);
                 });
                 sql.build().execute(&mut **db).await.map(drop)
             })
             .attempted("record which topics changed")?;
+        }
+        // One row a topic: the last of its sequences.
+        let newest: Vec<_> = changed.chunk_by(|one, next| one.0 == next.0).filter_map(<[_]>::last).collect();
+        for rows in newest.chunks(ROWS) {
             on!(&mut self.on, |db| {
                 let mut sql = QueryBuilder::new("INSERT INTO dirty_topics (topic, seq, marked_at) ");
-                sql.push_values(rows, |mut row, (topic, seq)| {
+                sql.push_values(rows, |mut row, (topic, seq, _)| {
                     row.push_bind(topic.to_string()).push_bind(seq).push_bind(now);
                 });
                 sql.push(" ON CONFLICT (topic) DO UPDATE SET seq = excluded.seq");
@@ -71,7 +84,7 @@ impl Tx {
             })
             .attempted("mark topics for announcing")?;
         }
-        Ok(changed.into_iter().map(|(topic, _)| topic).collect())
+        Ok(())
     }
 
     /// Takes topics out of the dirty ones, where no later sequence than the announced one is there.

@@ -1,21 +1,19 @@
-//! The only way to write: a transaction, and how one begins, ends and goes back to a savepoint.
+//! The only way to write: a transaction, and how one begins and ends.
 //! What can be written lies beside the table that it is written to: see `recording`, `delivery`, `topic`, `stale` and `prune`.
 
-use std::collections::HashMap;
-
-use pipecast_model::{Host, PipelineId, PipelineKey, ProjectId, SourceId};
 use sqlx::{Postgres, Sqlite, Transaction};
 
 use crate::engine::{On, Pool, on};
 use crate::error::Attempt;
-use crate::pipeline::PipelineRow;
-use crate::project::ProjectRow;
+use crate::known::{Known, Unwritten};
+use crate::sync::Log;
 use crate::{Options, Result};
 
 /// The side that can begin a transaction, and nothing else.
 #[derive(Debug)]
 pub struct Writer {
     on: Pool,
+    log: Option<Log>,
 }
 
 /// A transaction. Dropped without `commit`, it is undone.
@@ -23,16 +21,8 @@ pub struct Writer {
 pub struct Tx {
     pub(crate) on: On<Transaction<'static, Sqlite>, Transaction<'static, Postgres>>,
     pub(crate) known: Known,
-}
-
-/// What this transaction has read under its own locks and need not read again. It ends with the transaction, so it is bounded by what
-/// one batch of deliveries speaks of.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    pub(crate) sources: HashMap<(Host, String), SourceId>,
-    pub(crate) projects: HashMap<(SourceId, String), ProjectRow>,
-    pub(crate) pipelines: HashMap<(ProjectId, PipelineKey), PipelineId>,
-    pub(crate) pipeline_rows: HashMap<PipelineId, PipelineRow>,
+    pub(crate) unwritten: Unwritten,
+    log: Option<Log>,
 }
 
 /// Takes the write lock at once, so that no transaction fails half-way because another one writes.
@@ -41,7 +31,8 @@ const BEGIN: &str = "BEGIN IMMEDIATE";
 impl Writer {
     pub(crate) async fn open(options: &Options) -> Result<Self> {
         let on = crate::engine::connect_writer(options).await?;
-        Ok(Writer { on })
+        let log = Log::of(&options.url)?;
+        Ok(Writer { on, log })
     }
 
     /// Begins a transaction. On SQLite it waits for the one before.
@@ -70,35 +61,40 @@ impl Writer {
         Ok(Tx {
             on: on.attempted("begin a transaction")?,
             known: Known::default(),
+            unwritten: Unwritten::default(),
+            log: self.log.clone(),
         })
+    }
+
+    /// Makes durable whatever `commit_unsynced` has committed. Many commits share one sync.
+    ///
+    /// # Errors
+    /// `Unavailable` where the disk fails, and from then on always: what a failed sync was to write cannot be known to be there.
+    pub async fn sync(&self) -> Result<()> {
+        match &self.log {
+            Some(log) => log.sync().await,
+            None => Ok(()),
+        }
     }
 }
 
 impl Tx {
-    /// Marks a point to come back to.
-    pub async fn savepoint(&mut self) -> Result<()> {
-        self.run("SAVEPOINT delivery", "mark a savepoint").await
-    }
-
-    /// Undoes everything since the savepoint, and forgets it.
-    pub async fn roll_back(&mut self) -> Result<()> {
-        // What was read since then may be undone too, and with it the locks that made it safe to remember.
-        self.known = Known::default();
-        self.run("ROLLBACK TO SAVEPOINT delivery", "go back to a savepoint").await?;
-        self.release().await
-    }
-
-    /// Keeps everything since the savepoint, and forgets it.
-    pub async fn release(&mut self) -> Result<()> {
-        self.run("RELEASE SAVEPOINT delivery", "release a savepoint").await
-    }
-
-    async fn run(&mut self, sql: &'static str, attempted: &'static str) -> Result<()> {
-        on!(&mut self.on, |db| sqlx::query(sql).execute(&mut **db).await.map(drop)).attempted(attempted)
-    }
-
     /// Makes it all so, durably.
     pub async fn commit(self) -> Result<()> {
+        let log = self.log.clone();
+        self.commit_unsynced().await?;
+        match log {
+            Some(log) => log.sync().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Makes it all so: everybody sees it, and it survives a crash of the process. On SQLite it survives a crash of the machine only
+    /// after `Writer::sync`; so it is for what can be told again until then, as by a queue whose claim is settled after the sync.
+    pub async fn commit_unsynced(mut self) -> Result<()> {
+        self.flush().await?;
+        self.write_bodies().await?;
+        self.write_topics().await?;
         on!(self.on, |db| db.commit().await).attempted("commit")
     }
 }
@@ -110,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use bytes::Bytes;
-    use pipecast_model::{Delivery, DeliveryId, Timestamp};
+    use pipecast_model::{Delivery, DeliveryId, Host, Timestamp};
 
     use super::*;
     use crate::{Error, Noted};
@@ -149,9 +145,9 @@ mod tests {
         sqlx::query("PRAGMA max_page_count = 100").execute(pool).await.unwrap();
 
         let mut tx = writer.begin().await.unwrap();
-        let error = tx.note_delivery(&delivery(1 << 20)).await.unwrap_err();
+        tx.note_delivery(&delivery(1 << 20)).await.unwrap();
+        let error = tx.commit().await.unwrap_err();
         assert!(matches!(error, Error::Unavailable { .. }), "{error:?}");
-        drop(tx);
         sqlx::query("PRAGMA max_page_count = 100000").execute(pool).await.unwrap();
 
         let mut tx = writer.begin().await.unwrap();

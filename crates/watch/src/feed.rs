@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use pipecast_fabric::Foreign;
 use pipecast_model::Topic;
 use tokio::sync::OnceCell;
 
@@ -26,6 +27,8 @@ pub struct Feed {
     values: Mutex<Values>,
     /// Set once the topic is subscribed and its first value has been read. From then on the feed is complete.
     pub(crate) filled: OnceCell<()>,
+    /// What another program had written in the cache when that was last looked at.
+    pub(crate) foreign: Mutex<Option<Foreign>>,
     listeners: Mutex<Listeners>,
 }
 
@@ -54,6 +57,7 @@ impl Feed {
             newest: AtomicU64::new(0),
             values: Mutex::default(),
             filled: OnceCell::new(),
+            foreign: Mutex::default(),
             listeners: Mutex::new(Listeners {
                 bells: Vec::new(),
                 idle_since: Instant::now(),
@@ -112,20 +116,20 @@ impl Feed {
         {
             return false;
         }
-        values.count += 1;
-        let number = values.count;
-        values.current.insert(last.topic, number);
-        values.by_number.insert(number, last);
-        if let Some(before) = before {
-            values.replaced.push_back(before);
-        }
-        while values.replaced.len() > KEPT_REPLACED {
-            let oldest = values.replaced.pop_front().expect("it is longer than its limit");
-            values.by_number.remove(&oldest);
-        }
-        while values.current.len() > keys {
-            values.forget_quietest();
-        }
+        let number = values.put(last, keys);
+        self.newest.store(number, Ordering::Release);
+        drop(values);
+        self.ring();
+        true
+    }
+
+    /// Puts what `make` makes of the topic's value in its place, whatever its sequence, and rings; nothing where it makes none.
+    /// Not for the monitor.
+    pub(crate) fn change(&self, make: impl FnOnce(Option<&Arc<Last>>) -> Option<Last>) -> bool {
+        let mut values = self.values();
+        let current = values.by_number.last_key_value().map(|(_, last)| last);
+        let Some(made) = make(current) else { return false };
+        let number = values.put(Arc::new(made), 1);
         self.newest.store(number, Ordering::Release);
         drop(values);
         self.ring();
@@ -172,6 +176,22 @@ impl Feed {
 }
 
 impl Values {
+    fn put(&mut self, last: Arc<Last>, keys: usize) -> u64 {
+        self.count += 1;
+        let number = self.count;
+        let before = self.current.insert(last.topic, number);
+        self.by_number.insert(number, last);
+        self.replaced.extend(before);
+        while self.replaced.len() > KEPT_REPLACED {
+            let oldest = self.replaced.pop_front().expect("it is longer than its limit");
+            self.by_number.remove(&oldest);
+        }
+        while self.current.len() > keys {
+            self.forget_quietest();
+        }
+        number
+    }
+
     fn forget_quietest(&mut self) {
         let quietest = self.by_number.iter().find(|(number, last)| self.current.get(&last.topic) == Some(number));
         if let Some((number, topic)) = quietest.map(|(number, last)| (*number, last.topic)) {

@@ -4,6 +4,11 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use pipecast_model::{Announcement, Epoch, Status, Timestamp, Topic};
+use serde_json::{Map, Value};
+
+mod overlay;
+
+pub(crate) use overlay::{Overlay, Told};
 
 /// The forms in which a value leaves this node. Each is made once, by whoever needs it first, and shared from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,22 +28,26 @@ pub enum Rendering {
 }
 
 /// One value of one topic. Never changes once it is made.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Last {
     /// What it is about.
     pub topic: Topic,
-    /// How it is doing.
+    /// How it is doing; `Unknown` for a word of another program that Pipecast does not know.
     pub status: Status,
     /// When the change became known.
     pub timestamp: Timestamp,
     /// The epoch of `seq`.
     pub epoch: Epoch,
-    /// Counts the changes of the topic.
+    /// Counts the changes of the topic. What another program told has the one of ours that it lies over, 0 where there is none.
     pub seq: i64,
-    /// The cursor `<epoch>-<seq>`.
-    pub id: String,
+    /// The cursor `<epoch>-<seq>`; `None` for what another program told.
+    pub id: Option<String>,
     /// The topic's row is gone, as when a pipeline has been merged into another; there is nothing to show of it.
     pub is_gone: bool,
+    /// Another program's word lay over it and is gone, so whoever holds its cursor may show that word.
+    pub is_restored: bool,
+    /// What another program told, where it did.
+    pub(crate) overlay: Option<Overlay>,
     /// The fields of a live frame, without `type` and without braces: `"topic":…,"data":…`.
     fields: String,
     renderings: [OnceLock<Bytes>; 6],
@@ -55,9 +64,29 @@ impl Last {
             epoch: announcement.epoch.clone(),
             seq: announcement.seq,
             is_gone: announcement.data.get() == "null",
+            is_restored: false,
+            overlay: None,
             fields: fields(announcement, &id),
-            id,
+            id: Some(id),
             renderings: Default::default(),
+        }
+    }
+
+    /// The status as it is written, by us or by another program.
+    pub fn word(&self) -> &str {
+        self.overlay.as_ref().map_or(self.status.word(), |overlay| &overlay.telling.word)
+    }
+
+    /// What another program told besides status and time; `None` where the value is ours.
+    pub fn foreign(&self) -> Option<&Map<String, Value>> {
+        self.overlay.as_ref().map(|overlay| &overlay.telling.fields)
+    }
+
+    /// The cursor of our newest value: this one, or the one that another program's word lies over.
+    pub fn cursor(&self) -> Option<String> {
+        match &self.overlay {
+            Some(overlay) => overlay.beneath.as_ref()?.id.clone(),
+            None => self.id.clone(),
         }
     }
 
@@ -76,7 +105,8 @@ impl Last {
         self.renderings[which as usize].get_or_init(|| make(self))
     }
 
-    /// Whether this value is to replace `older`: a later one of the same epoch, or any of another epoch.
+    /// Whether this value of ours is to replace `older`: a later one of the same epoch, or any of another epoch. What another
+    /// program told stands as long as the value of ours that it lies over would.
     pub fn replaces(&self, older: &Last) -> bool {
         self.epoch != older.epoch || self.seq > older.seq
     }

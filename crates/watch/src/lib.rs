@@ -4,7 +4,12 @@
 mod bell;
 mod error;
 mod feed;
+mod fill;
+mod foreign;
+mod heal;
 mod last;
+mod reads;
+mod telling;
 mod watch;
 
 pub use bell::Bell;

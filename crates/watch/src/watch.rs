@@ -4,20 +4,22 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Found};
-use pipecast_model::{Announcement, Topic};
+use pipecast_fabric::{Bus, BusEvent, BusTap, Cache};
+use pipecast_model::Topic;
 use pipecast_store::Reader;
-use tokio::sync::Mutex;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::warn;
 
+use crate::heal::Health;
+use crate::reads::{self, Layer, Reads};
+use crate::telling::Heard;
 use crate::{Bell, Error, Feed, Last, Listener, Result};
 
-/// Topics are read from the database in batches of this size.
-const BATCH: usize = 256;
+/// How often topics that nobody wants are looked for, and the database where the bus cannot be heard.
+const TICK: Duration = Duration::from_secs(1);
 
-/// A topic that has no state is kept only this long after it was asked for.
+/// A topic that has no state is kept only this long after it was asked for, once there are many.
 const EMPTY_LINGER: Duration = Duration::from_secs(1);
 
 /// How much a node watches and for how long; see `config.default.toml`, section `[watch]`.
@@ -31,6 +33,10 @@ pub struct Settings {
     pub linger: Duration,
     /// How long a value that was read from the database stays in the cache.
     pub cache_for: Duration,
+    /// How often the cache is asked for what other programs wrote at the keys of watched pipelines.
+    pub foreign_every: Duration,
+    /// How long another program's word lies over a value of ours.
+    pub foreign_for: Duration,
 }
 
 /// The watch of this node. Cheap to clone.
@@ -39,14 +45,15 @@ pub struct Watch {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    settings: Settings,
-    reader: Reader,
-    cache: Arc<dyn Cache>,
-    tap: Box<dyn BusTap>,
+pub(crate) struct Inner {
+    pub(crate) settings: Settings,
+    pub(crate) reader: Reader,
+    pub(crate) cache: Arc<dyn Cache>,
+    pub(crate) tap: Box<dyn BusTap>,
     feeds: RwLock<HashMap<Topic, Arc<Feed>>>,
-    /// Held while a topic is subscribed or unsubscribed, so that the two never cross.
-    subscribing: Mutex<()>,
+    /// Held by many while they subscribe and by one while it unsubscribes, so that the two never cross.
+    pub(crate) subscribing: tokio::sync::RwLock<()>,
+    pub(crate) reads: Reads,
 }
 
 impl Watch {
@@ -63,7 +70,8 @@ impl Watch {
                 cache,
                 tap,
                 feeds: RwLock::default(),
-                subscribing: Mutex::default(),
+                subscribing: tokio::sync::RwLock::default(),
+                reads: Reads::default(),
             }),
         })
     }
@@ -73,7 +81,9 @@ impl Watch {
         let feed = self.inner.feed(topic)?;
         feed.filled.get()?;
         feed.touch();
-        feed.last()
+        let last = feed.last()?;
+        self.inner.reads.count_hit();
+        Some(last)
     }
 
     /// The last value of a topic, read if need be; `None` where the topic has no state. Keeps the topic current for a while.
@@ -110,37 +120,51 @@ impl Watch {
 
     /// How many topics this node keeps current.
     pub fn topics(&self) -> usize {
-        self.inner.feeds.read().unwrap_or_else(PoisonError::into_inner).len()
+        self.inner.count_feeds()
     }
 
-    /// Carries the bus into the feeds until `stop` or the end of the bus, heals what the bus lost, and lets go of topics that
-    /// nobody wants.
+    /// Carries the bus into the feeds until `stop` or the end of the bus, heals what the bus lost, looks for what other programs
+    /// wrote, and lets go of topics that nobody wants.
     pub async fn run(&self, stop: CancellationToken) {
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
-        let mut lost = false;
-        loop {
-            tokio::select! {
-                event = self.inner.tap.next() => match event {
-                    Some(BusEvent::Message { topic, message }) => self.inner.take(topic, &message),
-                    Some(BusEvent::Lost) => lost = !self.inner.heal().await,
-                    Some(BusEvent::Away) => lost = true,
-                    None => return,
-                },
-                _ = tick.tick() => {
-                    if lost {
-                        lost = !self.inner.heal().await;
-                    }
-                    self.inner.sweep().await;
-                }
-                () = stop.cancelled() => return,
-            }
+        tokio::select! {
+            () = self.inner.carry() => {}
+            () = self.inner.follow_foreign() => {}
+            () = stop.cancelled() => {}
         }
     }
 }
 
 impl Inner {
-    fn feed(&self, topic: Topic) -> Option<Arc<Feed>> {
+    /// Until the bus closes.
+    async fn carry(&self) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health = Health::default();
+        loop {
+            tokio::select! {
+                event = self.tap.next() => match event {
+                    Some(BusEvent::Message { topic, message }) => self.take(topic, &message, &mut health),
+                    Some(BusEvent::Lost) => {
+                        health.hear_again();
+                        self.heal(&mut health).await;
+                    }
+                    Some(BusEvent::Away) => health.go_deaf(),
+                    None => return,
+                },
+                _ = tick.tick() => {
+                    self.heal(&mut health).await;
+                    self.sweep().await;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn feed(&self, topic: Topic) -> Option<Arc<Feed>> {
         self.feeds.read().unwrap_or_else(PoisonError::into_inner).get(&topic).map(Arc::clone)
+    }
+
+    pub(crate) fn list_feeds(&self) -> Vec<Arc<Feed>> {
+        self.feeds.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
     fn keys(&self, topic: Topic) -> usize {
@@ -161,91 +185,28 @@ impl Inner {
                 Arc::clone(feeds.entry(topic).or_insert_with(|| Arc::new(Feed::new(topic))))
             }
         };
-        feed.filled.get_or_try_init(|| self.fill(&feed)).await?;
+        if feed.filled.get().is_some() {
+            self.reads.count_hit();
+        } else {
+            reads::count(Layer::Node, "miss");
+            feed.filled.get_or_try_init(|| self.fill(&feed)).await?;
+        }
         Ok(feed)
-    }
-
-    async fn fill(&self, feed: &Feed) -> Result<()> {
-        let topic = feed.topic();
-        {
-            let _subscribing = self.subscribing.lock().await;
-            self.tap.subscribe(topic).await.map_err(|source| Error::Bus { topic, source })?;
-        }
-        match topic {
-            Topic::Monitor => self.fill_monitor(feed).await,
-            _ => self.fill_one(feed).await,
-        }
-    }
-
-    async fn fill_one(&self, feed: &Feed) -> Result<()> {
-        let topic = feed.topic();
-        match self.cache.get(topic).await {
-            Ok(Some(Found::Ours(bytes))) => {
-                if let Some(last) = self
-                    .understand(topic, &bytes)
-                    .filter(|last| self.reader.epoch().is_none_or(|epoch| last.epoch == *epoch))
-                {
-                    metrics::counter!("pipecast_snapshot_reads_total", "source" => "cache").increment(1);
-                    feed.offer(last, 1);
-                    return Ok(());
-                }
-            }
-            Ok(Some(Found::Foreign(_)) | None) => {}
-            Err(error) => debug!(%error, "the cache does not answer for {topic}; reading the database"),
-        }
-        metrics::counter!("pipecast_snapshot_reads_total", "source" => "store").increment(1);
-        let states = self.reader.list_states(&[topic]).await.map_err(|source| Error::Store { topic, source })?;
-        for announcement in &states {
-            feed.offer(Arc::new(Last::new(announcement)), 1);
-            self.fill_cache(announcement).await;
-        }
-        Ok(())
-    }
-
-    async fn fill_cache(&self, announcement: &Announcement) {
-        let value = Bytes::from(serde_json::to_vec(announcement).expect("an announcement is plain JSON"));
-        let offered = self
-            .cache
-            .fill(announcement.topic, &announcement.epoch, announcement.seq, value, self.settings.cache_for)
-            .await;
-        if let Err(error) = offered {
-            debug!(%error, "the cache does not take {}", announcement.topic);
-        }
-    }
-
-    async fn fill_monitor(&self, feed: &Feed) -> Result<()> {
-        let topic = feed.topic();
-        let mut after = None;
-        loop {
-            let page = self
-                .reader
-                .list_pipeline_states(after, BATCH as i64)
-                .await
-                .map_err(|source| Error::Store { topic, source })?;
-            for announcement in &page {
-                feed.offer(Arc::new(Last::new(announcement)), self.settings.monitor_pipelines);
-            }
-            match page.last().map(|announcement| announcement.topic) {
-                Some(Topic::Pipeline(id)) if page.len() == BATCH => after = Some(id),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn understand(&self, topic: Topic, bytes: &[u8]) -> Option<Arc<Last>> {
-        match serde_json::from_slice::<Announcement>(bytes) {
-            Ok(announcement) => Some(Arc::new(Last::new(&announcement))),
-            Err(error) => {
-                warn!(%error, "cannot read an announcement of {topic}");
-                None
-            }
-        }
     }
 
     /// A message of the bus. A pipeline's change comes on its own topic and on the monitor's; the first to arrive fills both, so
     /// that the watchers of both share one rendering.
-    fn take(&self, topic: Topic, message: &[u8]) {
-        let Some(last) = self.understand(topic, message) else { return };
+    fn take(&self, topic: Topic, message: &[u8], health: &mut Health) {
+        let last = match Heard::read(message) {
+            Heard::Ours(announcement) => Arc::new(Last::new(&announcement)),
+            Heard::Strange(error) => {
+                warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
+                health.doubt(topic);
+                return;
+            }
+            Heard::Foreign(telling) => return self.hear_foreign(topic, telling),
+            Heard::Noise => return,
+        };
         for topic in [last.topic, Topic::Monitor] {
             let is_part = topic == last.topic || matches!(last.topic, Topic::Pipeline(_));
             if let Some(feed) = self.feed(topic).filter(|_| is_part) {
@@ -254,50 +215,12 @@ impl Inner {
         }
     }
 
-    /// Reads every watched topic again, because changes may have passed unheard. Says whether it could.
-    async fn heal(&self) -> bool {
-        let feeds: Vec<_> = self.feeds.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect();
-        warn!(topics = feeds.len(), "the bus lost messages; reading every watched topic again");
-        metrics::counter!("pipecast_heals_total").increment(1);
-        match self.reread(&feeds).await {
-            Ok(()) => true,
-            Err(error) => {
-                warn!(%error, "cannot heal yet; trying again in a second");
-                false
-            }
-        }
-    }
-
-    async fn reread(&self, feeds: &[Arc<Feed>]) -> Result<()> {
-        for feed in feeds.iter().filter(|feed| feed.topic() == Topic::Monitor) {
-            self.fill_monitor(feed).await?;
-        }
-        let single: HashMap<_, _> = feeds
-            .iter()
-            .map(|feed| (feed.topic(), feed))
-            .filter(|(topic, _)| *topic != Topic::Monitor)
-            .collect();
-        let topics: Vec<_> = single.keys().copied().collect();
-        for batch in topics.chunks(BATCH) {
-            let states = self
-                .reader
-                .list_states(batch)
-                .await
-                .map_err(|source| Error::Store { topic: batch[0], source })?;
-            for announcement in &states {
-                if let Some(feed) = single.get(&announcement.topic) {
-                    feed.offer(Arc::new(Last::new(announcement)), 1);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Unsubscribes topics that nobody has listened to or asked for since the linger.
     async fn sweep(&self) {
+        // A topic without a state is cheap to look for again, and whoever asks for any number of them must not fill the watch.
+        let is_crowded = self.count_feeds() > self.settings.max_topics / 2;
         let is_idle = |feed: &Feed| {
-            // A topic without a state is cheap to look for again, and whoever asks for any number of them must not fill the watch.
-            let linger = if feed.newest() == 0 {
+            let linger = if feed.newest() == 0 && is_crowded {
                 self.settings.linger.min(EMPTY_LINGER)
             } else {
                 self.settings.linger
@@ -309,7 +232,7 @@ impl Inner {
             feeds.values().filter(|feed| is_idle(feed)).map(|feed| feed.topic()).collect()
         };
         for topic in idle {
-            let _subscribing = self.subscribing.lock().await;
+            let _subscribing = self.subscribing.write().await;
             let gone = {
                 let mut feeds = self.feeds.write().unwrap_or_else(PoisonError::into_inner);
                 let still_idle = feeds.get(&topic).is_some_and(|feed| is_idle(feed));
@@ -319,6 +242,10 @@ impl Inner {
                 warn!(%error, "cannot unsubscribe {topic}");
             }
         }
-        metrics::gauge!("pipecast_topics").set(self.feeds.read().unwrap_or_else(PoisonError::into_inner).len() as f64);
+        metrics::gauge!("pipecast_topics").set(self.count_feeds() as f64);
+    }
+
+    fn count_feeds(&self) -> usize {
+        self.feeds.read().unwrap_or_else(PoisonError::into_inner).len()
     }
 }

@@ -141,6 +141,8 @@ fn settings() -> Settings {
         monitor_pipelines: 1_000,
         linger: Duration::from_secs(30),
         cache_for: Duration::from_secs(60),
+        foreign_every: Duration::from_millis(100),
+        foreign_for: Duration::from_secs(3600),
     }
 }
 

@@ -1,5 +1,5 @@
-//! A watcher that never gives up: it reads a plain WebSocket, comes back with `since` whenever it is cut off, and remembers the
-//! newest state of each topic. Knows nothing of why it was cut off.
+//! A watcher that never gives up: it reads a socket or an event stream, comes back with its cursor whenever it is cut off, and
+//! remembers the newest state of each topic. Knows nothing of why it was cut off.
 
 use std::collections::HashMap;
 use std::io;
@@ -27,18 +27,40 @@ pub struct Seen {
     cursor: Option<String>,
 }
 
+/// How a watcher is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A WebSocket without a subprotocol.
+    Plain,
+    /// A WebSocket of `pipecast.v1`.
+    V1,
+    /// Server-sent events.
+    Events,
+}
+
 /// A watcher of one path.
 #[derive(Clone, Debug)]
 pub struct Watcher {
-    /// As in `/ws/pipeline/7`.
+    /// As in `pipeline/7`.
     pub path: String,
+    form: Form,
     /// What it has seen so far.
     pub seen: Arc<Mutex<Seen>>,
 }
 
-/// The fields of a frame that matter; an entry of the monitor's snapshot has the same.
+/// What a socket or a stream says; only the first two tell a state.
 #[derive(Deserialize)]
-struct Frame {
+#[serde(tag = "type", rename_all = "snake_case")]
+enum Frame {
+    Snapshot(State),
+    StatusChange(State),
+    #[serde(other)]
+    Other,
+}
+
+/// The fields of a state that matter; an entry of the monitor's snapshot has the same.
+#[derive(Deserialize)]
+struct State {
     topic: String,
     status: String,
     seq: Option<i64>,
@@ -49,13 +71,17 @@ struct Frame {
 #[derive(Deserialize)]
 struct Data {
     #[serde(default)]
-    pipelines: Vec<Frame>,
+    pipelines: Vec<State>,
 }
 
 impl Watcher {
-    /// Watches `path` until it is dropped with its task.
-    pub fn new(path: String) -> Self {
-        Watcher { path, seen: Arc::default() }
+    /// Watches `path` in this form until it is dropped with its task.
+    pub fn new(path: String, form: Form) -> Self {
+        Watcher {
+            path,
+            form,
+            seen: Arc::default(),
+        }
     }
 
     /// Never returns.
@@ -67,13 +93,8 @@ impl Watcher {
     }
 
     async fn watch_once(&self, address: SocketAddr) -> io::Result<()> {
-        let since = self.seen().cursor.as_ref().map(|cursor| format!("?since={cursor}")).unwrap_or_default();
         let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "GET {}{since} HTTP/1.1\r\nhost: {address}\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw==\r\n\r\n",
-            self.path
-        );
-        stream.write_all(request.as_bytes()).await?;
+        stream.write_all(self.request(address).as_bytes()).await?;
         let mut received = Vec::new();
         let head = loop {
             read(&mut stream, &mut received).await?;
@@ -81,12 +102,21 @@ impl Watcher {
                 break received.drain(..end + 4).collect::<Vec<u8>>();
             }
         };
-        if !head.starts_with(b"HTTP/1.1 101") {
+        let expected: &[u8] = if self.form == Form::Events { b"HTTP/1.1 200" } else { b"HTTP/1.1 101" };
+        if !head.starts_with(expected) {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.seen().connects += 1;
         loop {
-            while let Some((opcode, payload)) = take_frame(&mut received) {
+            if self.form == Form::Events {
+                // Chunks of the transfer encoding are lines of their own, and no event has a line like theirs.
+                while let Some(line) = take_line(&mut received) {
+                    if let Some(data) = line.strip_prefix(b"data: ") {
+                        self.note(serde_json::from_slice(data)?);
+                    }
+                }
+            }
+            while let Some((opcode, payload)) = (self.form != Form::Events).then(|| take_frame(&mut received)).flatten() {
                 match opcode {
                     0x81 => self.note(serde_json::from_slice(&payload)?),
                     // A pong with the mask of zeros, which leaves the payload as it is.
@@ -102,7 +132,25 @@ impl Watcher {
         }
     }
 
+    fn request(&self, address: SocketAddr) -> String {
+        let Watcher { path, form, .. } = self;
+        let cursor = self.seen().cursor.clone();
+        let since = cursor.as_ref().map(|cursor| format!("?since={cursor}")).unwrap_or_default();
+        let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw==\r\n";
+        match form {
+            Form::Plain => format!("GET /ws/{path}{since} HTTP/1.1\r\nhost: {address}\r\n{upgrade}\r\n"),
+            Form::V1 => format!("GET /ws/{path}{since} HTTP/1.1\r\nhost: {address}\r\n{upgrade}sec-websocket-protocol: pipecast.v1\r\n\r\n"),
+            Form::Events => {
+                let seen = cursor.map(|cursor| format!("last-event-id: {cursor}\r\n")).unwrap_or_default();
+                format!("GET /sse/{path} HTTP/1.1\r\nhost: {address}\r\n{seen}\r\n")
+            }
+        }
+    }
+
     fn note(&self, frame: Frame) {
+        let (Frame::Snapshot(frame) | Frame::StatusChange(frame)) = frame else {
+            return;
+        };
         let mut seen = self.seen();
         if let Some(data) = frame.data.filter(|_| frame.topic == "monitor") {
             for entry in data.pipelines {
@@ -137,6 +185,14 @@ async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> 
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }
+}
+
+/// The first whole line, without its end.
+fn take_line(received: &mut Vec<u8>) -> Option<Vec<u8>> {
+    let end = received.iter().position(|byte| *byte == b'\n')?;
+    let mut line: Vec<u8> = received.drain(..=end).collect();
+    line.truncate(line.trim_ascii_end().len());
+    Some(line)
 }
 
 /// The first whole frame: its first byte and its payload.

@@ -36,6 +36,10 @@ impl EmbeddedCache {
 
 #[async_trait]
 impl Cache for EmbeddedCache {
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     async fn get(&self, topic: Topic) -> Result<Option<Found>> {
         Ok(self.entries.get(&topic).map(|entry| Found::Ours(entry.value)))
     }

@@ -89,6 +89,10 @@ impl RedisCache {
 
 #[async_trait]
 impl Cache for RedisCache {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn get(&self, topic: Topic) -> Result<Option<Found>> {
         let work = async {
             let mut lease = self.redis.lease().await?;

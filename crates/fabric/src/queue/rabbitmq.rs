@@ -6,7 +6,7 @@
 //!
 //! **Counting.** Verdicts are counted in a header of ours. A failed message is stored anew, in a queue where its back-off passes or
 //! among the dead, and only then acked. The broker's own count of deliveries, which differs between its versions, only tells how often
-//! a message was delivered without any verdict; see `docs/adr/0007-failures-wait-on-the-broker.md`.
+//! a message was delivered without any verdict; see `docs/adr/0014-failures-wait-on-the-broker.md`.
 //!
 //! **Depth.** What waits at the broker and what this process holds. Claims of other processes cannot be seen.
 //!

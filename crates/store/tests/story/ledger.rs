@@ -163,10 +163,8 @@ async fn record_batch(open: &Open, batch: &[(Delivery, Facts)]) -> Result<(), Er
     tx.hold_projects(&held).await?;
     let mut announced = Vec::new();
     for (delivery, facts) in batch {
-        tx.savepoint().await?;
         assert_eq!(tx.note_delivery(delivery).await?, Noted::New);
         announced.extend(tx.record_facts(delivery, facts).await?.into_iter().map(|topic| (topic, 1)));
-        tx.release().await?;
     }
     tx.clear_dirty(&announced).await?;
     tx.commit().await

@@ -114,3 +114,17 @@ fn files(engine: &str) -> BTreeMap<String, String> {
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read_to_string(&path).unwrap()))
         .collect()
 }
+
+#[tokio::test]
+async fn a_boot_of_the_machine_renews_the_epoch_of_sqlite_and_a_restart_does_not() {
+    let open = Ground::lay(Engine::Sqlite).await.open().await;
+    let first = open.reader.epoch().cloned();
+
+    let open = open.ground.open().await;
+    let after_restart = open.reader.epoch().cloned();
+    open.ground.look("UPDATE meta SET value = 'another' WHERE key = 'boot'").await;
+    let after_boot = open.ground.open().await.reader.epoch().cloned();
+
+    assert_eq!(after_restart, first);
+    assert_ne!(after_boot, first);
+}

@@ -93,6 +93,13 @@ async fn tell(engine: Engine) {
         );
         assert_eq!(Some(&state.epoch), reader.epoch());
     }
+    let asked = [Topic::Execution(execution_id), Topic::Pipeline(pipeline_id), Topic::Pipeline(PipelineId(1))];
+    assert_eq!(
+        reader.list_seqs(&asked).await.unwrap(),
+        [(Topic::Pipeline(pipeline_id), 3), (Topic::Execution(execution_id), 4)]
+    );
+    assert_eq!(reader.list_pipeline_seqs(None, 10).await.unwrap(), [(pipeline_id, 3)]);
+    assert_eq!(reader.list_pipeline_seqs(Some(pipeline_id), 10).await.unwrap(), []);
     let of_pipeline: Value = serde_json::from_str(states[0].data.get()).unwrap();
     let shown = reader.find_pipeline(pipeline_id).await.unwrap().unwrap();
     assert_eq!(of_pipeline, serde_json::to_value(&shown).unwrap());

@@ -1,0 +1,167 @@
+//! nginx in front, with the very frontend-proxy.conf and nginx.conf that are deployed; only the two files beside them are the test's.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::app::{TestApp, github};
+use crate::http::Request;
+use crate::live::run;
+use crate::socket::{Socket, Stream};
+
+/// A running nginx. Dropped, it is killed.
+struct Proxy {
+    address: SocketAddr,
+    master: Child,
+    _room: tempfile::TempDir,
+}
+
+impl Proxy {
+    /// In front of `edges` and `admin`, with the parameters that the deployed servers have.
+    fn start(edges: &[SocketAddr], admin: SocketAddr) -> Proxy {
+        let room = tempfile::tempdir().unwrap();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for folder in ["here", "run"] {
+            fs::create_dir(room.path().join(folder)).unwrap();
+        }
+        fs::copy(root.join("frontend-proxy.conf"), room.path().join("frontend-proxy.conf")).unwrap();
+        fs::copy(root.join("deploy/proxy/nginx.conf"), room.path().join("nginx.conf")).unwrap();
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        fs::write(room.path().join("here/listen.conf"), format!("listen {address};\n")).unwrap();
+        let servers: String = edges.iter().map(|edge| format!("server {edge} max_fails=3 fail_timeout=3s; ")).collect();
+        let mut upstreams = format!("upstream pipecast_admin {{ server {admin}; }}\n");
+        for name in ["webhooks", "live", "api"] {
+            upstreams.push_str(&format!("upstream pipecast_{name} {{ {servers} }}\n"));
+        }
+        fs::write(room.path().join("here/upstreams.conf"), upstreams).unwrap();
+        let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
+            .into_iter()
+            .find(|program| Path::new(program).exists())
+            .expect("nginx is installed (nginx-light)");
+        let master = Command::new(program)
+            .arg("-p")
+            .arg(room.path().join("run"))
+            .arg("-c")
+            .arg(room.path().join("nginx.conf"))
+            .args(["-e", "stderr", "-g", "daemon off;"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while std::net::TcpStream::connect(address).is_err() {
+            assert!(begun.elapsed() < Duration::from_secs(10), "nginx does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Proxy { address, master, _room: room }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // By a signal, so that it takes its own workers along.
+        drop(Command::new("kill").arg("-TERM").arg(self.master.id().to_string()).status());
+        drop(self.master.wait());
+    }
+}
+
+/// An edge as it is deployed behind the proxy.
+async fn edge() -> TestApp {
+    TestApp::start_with(|config| {
+        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
+        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+    })
+    .await
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn requests_sockets_and_streams_go_through() {
+    let app = edge().await;
+    let proxy = Proxy::start(&[app.address], app.address);
+
+    let answer = github("workflow_run", run(1001, "in_progress", None, 1).to_string()).send(proxy.address).await;
+    assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    app.until_status(1, "running").await;
+    let mut socket = Socket::v1(proxy.address, "/ws/pipeline/1").await;
+    let mut stream = Stream::open(proxy.address, "/sse/pipeline/1").await;
+    socket.json_of("snapshot").await;
+    assert_eq!(stream.next().await.expect("an event").kind, "snapshot");
+    app.deliver_github("workflow_run", &run(1001, "completed", Some("success"), 9)).await;
+
+    assert_eq!(socket.json_of("status_change").await["status"], "success");
+    assert_eq!(stream.next().await.expect("an event at once").kind, "status_change");
+    let status = Request::get("/api/v1/pipelines/1/status/realtime").send(proxy.address).await;
+    assert_eq!((status.status, status.json()["status"].clone()), (200, json!("success")));
+    assert!(status.header("etag").expect("a tag").starts_with('"'), "it is still strong");
+    for path in ["/", "/health", "/metrics", "/docs", "/api/openapi.json"] {
+        assert_eq!(Request::get(path).send(proxy.address).await.status, 200, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_is_passed_to_another_edge_and_the_largest_one_goes_through() {
+    let app = edge().await;
+    let (dead, admin) = (nobody(), nobody());
+    let proxy = Proxy::start(&[dead, app.address], admin);
+
+    for number in 0..8 {
+        let answer = github("workflow_run", run(number, "in_progress", None, 1).to_string())
+            .send(proxy.address)
+            .await;
+        assert_eq!(answer.status, 202);
+        assert_eq!(Request::get("/api/v1/pipelines").send(proxy.address).await.status, 200);
+        Socket::plain(proxy.address, "/ws/monitor").await.json_of("snapshot").await;
+    }
+    let largest = vec![b' '; 25 << 20];
+    assert_eq!(github("push", largest).send(proxy.address).await.status, 202);
+    let larger = github("push", vec![b' '; (25 << 20) + 1]).send(proxy.address).await;
+    assert_eq!((larger.status, larger.json()["code"].clone()), (413, json!("too_large")));
+    assert_eq!(
+        Request::get("/admin/v1/anything").send(proxy.address).await.status,
+        502,
+        "the admin is down, and nothing else is"
+    );
+}
+
+#[tokio::test]
+async fn with_no_edge_left_a_sender_is_told_to_come_back() {
+    let proxy = Proxy::start(&[nobody(), nobody()], nobody());
+
+    let answer = github("ping", "{}").send(proxy.address).await;
+
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("30")));
+    assert_eq!(answer.json()["code"], "not_durable");
+}
+
+#[tokio::test]
+async fn nobody_can_name_an_address_through_the_proxy() {
+    let app = TestApp::start_with(|config| {
+        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
+        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+        config.live.max_sockets_per_ip = 1;
+    })
+    .await;
+    let proxy = Proxy::start(&[app.address], app.address);
+
+    // All of them come from loopback, which has no limit; had the service believed the header, the second would be one too many.
+    let forged = [
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Real-IP", "203.0.113.7"),
+        ("Forwarded", "for=203.0.113.7"),
+    ];
+    let mut sockets = Vec::new();
+    for _ in 0..3 {
+        let mut socket = Socket::open(proxy.address, "/ws/monitor", &forged).await.expect("a handshake");
+        socket.json_of("snapshot").await;
+        sockets.push(socket);
+    }
+}
