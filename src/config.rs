@@ -83,6 +83,11 @@ impl Config {
         if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
             return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
         }
+        if let Some(event) = self.webhooks.lanes.in_two() {
+            return Err(Error::Impossible(format!(
+                "the event {event:?} is in webhooks.lanes.urgent and in webhooks.lanes.bulk; leave it in one of them"
+            )));
+        }
         if self.watch.foreign_every.is_zero() {
             return impossible("watch.foreign_every is 0, which would ask Redis without a pause");
         }

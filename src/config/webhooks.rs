@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pipecast_model::Lane;
 use serde::Deserialize;
 
 use super::{Secret, value};
@@ -28,12 +29,40 @@ pub struct Webhooks {
     pub send_deadline: Duration,
     /// Refused deliveries that reach the ledger, a second and host.
     pub refusals_per_second: u32,
-    /// Events that go to the urgent lane; all others go to the bulk lane.
-    pub urgent: BTreeSet<String>,
+    /// Which event goes to which lane.
+    pub lanes: Lanes,
     /// GitHub.
     pub github: Github,
     /// GitLab.
     pub gitlab: Gitlab,
+}
+
+/// The table from event to lane.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lanes {
+    /// Events of the urgent lane.
+    pub urgent: BTreeSet<String>,
+    /// Events of the bulk lane.
+    pub bulk: BTreeSet<String>,
+    /// The lane of every other event.
+    pub others: Lane,
+}
+
+impl Lanes {
+    /// The lane of an event.
+    pub fn of(&self, event: &str) -> Lane {
+        match (self.urgent.contains(event), self.bulk.contains(event)) {
+            (true, _) => Lane::Urgent,
+            (false, true) => Lane::Bulk,
+            (false, false) => self.others,
+        }
+    }
+
+    /// An event that has two lanes, which only a mistake can mean.
+    pub fn in_two(&self) -> Option<&str> {
+        self.urgent.intersection(&self.bulk).next().map(String::as_str)
+    }
 }
 
 /// Secrets of GitHub's webhooks.

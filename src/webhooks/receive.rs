@@ -1,7 +1,7 @@
 //! From a POST to a 202: limits, trust, a name, the queue. It understands nothing of what it carries.
 //! Knows nothing of the database.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ pub struct Receiver {
     limits: Limits,
     github: HashMap<String, Secret>,
     gitlab: HashMap<String, gitlab::Secrets>,
-    urgent: BTreeSet<String>,
+    lanes: config::webhooks::Lanes,
     send_deadline: Duration,
     /// How many refusals of each host may still go to the ledger. A short lock, never held over an await.
     refusals: Mutex<HashMap<Host, Rate>>,
@@ -52,7 +52,7 @@ impl Receiver {
             read_deadline,
             send_deadline,
             refusals_per_second,
-            urgent,
+            lanes,
             github,
             gitlab,
         } = settings;
@@ -77,7 +77,7 @@ impl Receiver {
             },
             github: github_secrets,
             gitlab: gitlab_secrets,
-            urgent,
+            lanes,
             send_deadline,
             refusals: Mutex::new(Host::ALL.map(|host| (host, rate.clone())).into()),
         }
@@ -110,7 +110,7 @@ impl Receiver {
             return Err(Problem::new(Code::SignatureRefused));
         }
         let delivery = describe(host, source, request, body.bytes.clone(), received_at);
-        let (id, lane) = (delivery.id, self.lane(&delivery.event));
+        let (id, lane) = (delivery.id, self.lanes.of(&delivery.event));
         let durability = self.send(queue, lane, Work::Delivery(delivery).encode()).await?;
         Ok(Received { id, durability })
     }
@@ -128,10 +128,6 @@ impl Receiver {
                 None => gitlab::verify(&gitlab::Secrets::of_source(&Secret::new("nor this")), headers, body, now).and(Err(Distrust::UnknownSource)),
             },
         }
-    }
-
-    fn lane(&self, event: &str) -> Lane {
-        if self.urgent.contains(event) { Lane::Urgent } else { Lane::Bulk }
     }
 
     async fn send(&self, queue: &dyn Queue, lane: Lane, envelope: Bytes) -> Result<Durability, Problem> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pipecast::config::{Config, DEFAULTS, Error, Loaded};
 use pipecast::roles::{self, Role};
+use pipecast_model::Lane;
 
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Loaded, Error> {
     let folder = tempfile::tempdir().unwrap();
@@ -86,7 +87,7 @@ fn the_names_that_others_rely_on_are_there() {
 
 #[test]
 fn lists_and_sources_come_from_either() {
-    let file = "[webhooks.github.sources]\nAcme-1 = \"from the file\"\n[webhooks]\nurgent = [\"Pipeline Hook\"]\n";
+    let file = "[webhooks.github.sources]\nAcme-1 = \"from the file\"\n[webhooks.lanes]\nurgent = [\"Pipeline Hook\"]\n";
     let environment = [
         ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ROCKET", "from the environment"),
         ("PIPECAST_LIVE__ALLOWED_ORIGINS", "https://a.example, https://b.example"),
@@ -103,7 +104,23 @@ fn lists_and_sources_come_from_either() {
         .collect();
     assert_eq!(sources, [("Acme-1", "from the file"), ("rocket", "from the environment")]);
     assert_eq!(config.live.allowed_origins, ["https://a.example", "https://b.example"]);
-    assert_eq!(config.webhooks.urgent, BTreeSet::from(["Pipeline Hook".to_owned()]));
+    assert_eq!(config.webhooks.lanes.urgent, BTreeSet::from(["Pipeline Hook".to_owned()]));
+}
+
+#[test]
+fn every_event_has_one_lane() {
+    let file = "[webhooks.lanes]\nurgent = [\"status\"]\nbulk = [\"push\"]\nothers = \"urgent\"\n";
+    let lanes = load(file, &[]).unwrap().config.webhooks.lanes;
+    assert_eq!(
+        ["status", "push", "never heard of"].map(|event| lanes.of(event)),
+        [Lane::Urgent, Lane::Bulk, Lane::Urgent]
+    );
+    assert_eq!(Config::defaults().webhooks.lanes.of("never heard of"), Lane::Bulk);
+
+    let twice = load("[webhooks.lanes]\nbulk = [\"status\"]\n", &[]).unwrap().config;
+    let refused = twice.check().unwrap_err().to_string();
+    assert!(refused.contains("\"status\"") && refused.contains("webhooks.lanes.bulk"), "{refused}");
+    assert!(load("[webhooks.lanes]\nothers = \"fast\"\n", &[]).is_err());
 }
 
 #[test]

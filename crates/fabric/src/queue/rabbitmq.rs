@@ -6,7 +6,7 @@
 //!
 //! **Counting.** Verdicts are counted in a header of ours. A failed message is stored anew, in a queue where its back-off passes or
 //! among the dead, and only then acked. The broker's own count of deliveries, which differs between its versions, only tells how often
-//! a message was delivered without any verdict; see `docs/adr/0007-failures-wait-on-the-broker.md`.
+//! a message was delivered without any verdict; see `docs/adr/0014-failures-wait-on-the-broker.md`.
 //!
 //! **Depth.** What waits at the broker and what this process holds. Claims of other processes cannot be seen.
 //!
@@ -23,7 +23,7 @@ use lapin::options::{BasicAckOptions, BasicGetOptions};
 use lapin::uri::AMQPUri;
 use pipecast_model::Lane;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
@@ -35,20 +35,20 @@ mod letter;
 mod line;
 mod postman;
 mod publisher;
+mod refusal;
+mod session;
 mod topology;
 
 use consumer::Consumer;
 use desk::Taken;
 use letter::Letter;
-use publisher::{Publisher, Session, unavailable};
+use publisher::{Publisher, unavailable};
+use refusal::Refusal;
+use session::Session;
 use topology::Place;
 
 /// How long a returned message rests.
 const RETURN_AFTER: Duration = Duration::from_secs(1);
-/// Waits between two attempts to connect: the first…
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-/// …and the longest.
-const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// How long the keepers of the connections may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -63,7 +63,7 @@ pub struct RabbitmqOptions {
     pub prefix: String,
     /// Most messages that wait at the broker; see the module for how sharp this is.
     pub max_messages: u64,
-    /// The largest message in bytes. The broker's `max_message_size` must not be smaller.
+    /// The largest message in bytes. Where the broker's `max_message_size` is smaller, that holds from the first refusal on.
     pub max_message_bytes: usize,
     /// A message that has failed so often is buried. At least 1.
     pub max_failures: u32,
@@ -90,17 +90,6 @@ pub struct RabbitmqQueue {
     keepers: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// The broker answered, and what it said will not change by itself.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    #[error("fabric.amqp_url is no AMQP URL: {0}")]
-    Url(String),
-    #[error("RabbitMQ has a queue of the same name with other arguments ({0}); let it run empty and delete it, or set another fabric.rabbitmq.prefix")]
-    OtherArguments(String),
-    #[error("RabbitMQ does not let this user in ({0}); check user, password and virtual host in fabric.amqp_url, and the user's permissions")]
-    NotAllowed(String),
-}
-
 impl RabbitmqQueue {
     /// Connects and makes sure of the queues. A broker that is down is no error: the queue opens and keeps trying.
     ///
@@ -108,12 +97,12 @@ impl RabbitmqQueue {
     /// `Unavailable` where trying again cannot help: a malformed URL, queues of the same names with other arguments, a user who is
     /// refused. The cause says what to change. Once the queue is open, the same refusals are tried again for ever.
     pub async fn open(options: RabbitmqOptions) -> Result<Self> {
-        let uri: AMQPUri = options.url.parse().map_err(|error: String| fatal(Refusal::Url(error)))?;
+        let uri: AMQPUri = options.url.parse().map_err(Refusal::Url)?;
         let options = Arc::new(options);
         let session = match timeout(options.connect_timeout, Session::open(&uri, &options)).await {
             Ok(Ok(session)) => Some(session),
-            Ok(Err(error)) => match refusal(&error) {
-                Some(refusal) => return Err(fatal(refusal)),
+            Ok(Err(error)) => match Refusal::of(&error) {
+                Some(refusal) => return Err(refusal.into()),
                 None => {
                     tracing::warn!("cannot reach RabbitMQ, trying on: {error}");
                     None
@@ -209,10 +198,7 @@ impl RabbitmqQueue {
 #[async_trait]
 impl Queue for RabbitmqQueue {
     async fn send(&self, lane: Lane, message: Bytes) -> Result<Durability> {
-        let (size, limit) = (message.len(), self.options.max_message_bytes);
-        if size > limit {
-            return Err(Error::TooLarge { size, limit });
-        }
+        self.publisher.check_size(message.len())?;
         self.check_open()?;
         self.publisher.check_room().await?;
         self.publisher.publish(Place::Lane(lane), Letter::fresh(lane, message), None).await?;
@@ -262,7 +248,7 @@ impl Queue for RabbitmqQueue {
         let session = self.publisher.connected()?;
         let reading = async {
             // Its end puts back what it got.
-            let channel = session.line().connection.create_channel().await?;
+            let channel = session.line.connection.create_channel().await?;
             let name = Place::Dead.name(&self.options.prefix);
             let mut dead = Vec::new();
             while dead.len() < most {
@@ -302,40 +288,4 @@ impl Drop for RabbitmqQueue {
         // Without a close it ends like a crash, but it does end.
         self.closing.cancel();
     }
-}
-
-/// The waits between attempts: longer each time, up to a limit, and at random so that many do not come together.
-struct Retry {
-    wait: Duration,
-}
-
-impl Retry {
-    fn new() -> Self {
-        Retry { wait: FIRST_RETRY }
-    }
-
-    async fn failed(&mut self, what: &str, error: &lapin::Error) {
-        let wait = self.wait.mul_f64(rand::random_range(0.5..=1.0));
-        metrics::counter!("pipecast_rabbitmq_failed_connects_total").increment(1);
-        match refusal(error) {
-            Some(refusal) => tracing::error!("cannot {what}, trying again in {wait:?}: {refusal}"),
-            None => tracing::warn!("cannot {what}, trying again in {wait:?}: {error}"),
-        }
-        self.wait = (self.wait * 2).min(LONGEST_RETRY);
-        sleep(wait).await;
-    }
-}
-
-/// Whether the broker has said no, as opposed to nothing.
-fn refusal(error: &lapin::Error) -> Option<Refusal> {
-    let lapin::ErrorKind::ProtocolError(said) = error.kind() else { return None };
-    match said.get_id() {
-        406 => Some(Refusal::OtherArguments(said.get_message().to_string())),
-        403 | 530 => Some(Refusal::NotAllowed(said.get_message().to_string())),
-        _ => None,
-    }
-}
-
-fn fatal(refusal: Refusal) -> Error {
-    unavailable("open the queue at RabbitMQ", refusal)
 }

@@ -12,12 +12,15 @@ use lapin::{Channel, Connection, ConnectionProperties};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
+/// The largest message that it takes, in bytes.
+pub(crate) const LARGEST_MESSAGE: usize = 1_000_000;
 /// A start takes about five seconds, and more on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) struct Broker {
     directory: PathBuf,
     port: u16,
+    tls_port: u16,
     epmd_port: u16,
     dist_port: u16,
     /// Lives as long as its standard input is open, and takes everything with it.
@@ -37,6 +40,17 @@ pub(crate) async fn fragile() -> MutexGuard<'static, Broker> {
     broker.lock().await
 }
 
+/// An authority, and a certificate for `localhost` that it has signed.
+fn certify(directory: &Path) {
+    let script = r#"
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+        openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout broker.key -out broker.csr
+        printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' > extensions
+        openssl x509 -req -days 2 -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out broker.pem"#;
+    let made = Command::new("sh").args(["-ec", script]).current_dir(directory).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -44,9 +58,18 @@ fn free_port() -> u16 {
 impl Broker {
     fn start() -> Broker {
         let directory = tempfile::tempdir().unwrap().keep();
-        let (port, epmd_port, dist_port) = (free_port(), free_port(), free_port());
+        let (port, tls_port, epmd_port, dist_port) = (free_port(), free_port(), free_port(), free_port());
         std::fs::write(directory.join("plugins"), "[].").unwrap();
-        let settings = format!("listeners.tcp.1 = 127.0.0.1:{port}\nlog.console = false\ndisk_free_limit.absolute = 50MB\n");
+        certify(&directory);
+        let at = |name: &str| directory.join(name).display().to_string();
+        let settings = format!(
+            "listeners.tcp.1 = 127.0.0.1:{port}\nlisteners.ssl.1 = 127.0.0.1:{tls_port}\nssl_options.cacertfile = {}\n\
+             ssl_options.certfile = {}\nssl_options.keyfile = {}\nmax_message_size = {LARGEST_MESSAGE}\nlog.console = false\n\
+             disk_free_limit.absolute = 50MB\n",
+            at("ca.pem"),
+            at("broker.pem"),
+            at("broker.key"),
+        );
         std::fs::write(directory.join("rabbitmq.conf"), settings).unwrap();
         let watch = Command::new("sh")
             .args([
@@ -64,6 +87,7 @@ impl Broker {
         let broker = Broker {
             directory,
             port,
+            tls_port,
             epmd_port,
             dist_port,
             _watch: watch,
@@ -143,6 +167,15 @@ impl Broker {
 
     pub(crate) fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    pub(crate) fn tls_url(&self) -> String {
+        format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port)
+    }
+
+    /// The authority that has signed its certificate, in PEM.
+    pub(crate) fn ca(&self) -> String {
+        std::fs::read_to_string(self.directory.join("ca.pem")).unwrap()
     }
 
     /// A connection of the test's own, to look and to meddle.

@@ -120,12 +120,12 @@ async fn what_cannot_be_routed_is_not_acknowledged_and_its_queue_comes_back() {
     let queue = open(broker, &prefix).await;
     queue.send(Lane::Urgent, text(0)).await.unwrap();
 
-    for round in 0..10 {
+    for round in 0..3 {
         broker.delete(&format!("{prefix}.v1.bulk")).await;
         // Many at once, into a queue that is there and one that is not: the broker confirms them in groups.
-        let sends = (1..=100).map(|number| {
+        let sends = (1..=2_000).map(|number| {
             let lane = if number % 2 == 0 { Lane::Urgent } else { Lane::Bulk };
-            let number = round * 1000 + number;
+            let number = round * 10_000 + number;
             let queue = &queue;
             async move { (lane, number, queue.send(lane, text(number)).await) }
         });
@@ -140,7 +140,7 @@ async fn what_cannot_be_routed_is_not_acknowledged_and_its_queue_comes_back() {
             .map(|(_, number, _)| text(number))
             .collect();
         soon("the queue is back", async {
-            while queue.send(Lane::Bulk, text(round * 1000)).await.is_err() {
+            while queue.send(Lane::Bulk, text(round * 10_000)).await.is_err() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         })
@@ -373,6 +373,46 @@ async fn a_broker_that_is_down_at_the_start_is_found_later() {
     tokio::task::block_in_place(|| broker.begin());
 
     until_sent(&queue, text(2)).await;
+    assert_eq!(receive_one(&queue).await.message, text(2));
+    queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_that_is_too_large_for_the_broker_is_refused_and_the_next_is_not() {
+    let broker = broker::shared().await;
+    let queue = open(broker, &fresh_prefix()).await;
+    let large = Bytes::from(vec![7; broker::LARGEST_MESSAGE + 1]);
+
+    for _ in 0..2 {
+        let refused = queue.send(Lane::Urgent, large.clone()).await;
+        assert!(
+            matches!(
+                refused,
+                Err(Error::TooLarge {
+                    limit: broker::LARGEST_MESSAGE,
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+    }
+
+    until_sent(&queue, Bytes::from(vec![8; broker::LARGEST_MESSAGE])).await;
+    queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_tls_the_certificate_must_come_from_a_known_authority() {
+    let broker = broker::shared().await;
+    let mut options = options(broker, &fresh_prefix(), Limits::default());
+    options.url = broker.tls_url();
+    let unknown = RabbitmqQueue::open(options.clone()).await.unwrap();
+    assert!(matches!(unknown.send(Lane::Urgent, text(1)).await, Err(Error::Unavailable { .. })));
+    unknown.close().await;
+
+    options.ca = Some(broker.ca());
+    let queue = RabbitmqQueue::open(options).await.unwrap();
+    queue.send(Lane::Urgent, text(2)).await.unwrap();
     assert_eq!(receive_one(&queue).await.message, text(2));
     queue.close().await;
 }

@@ -21,12 +21,13 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::RabbitmqOptions;
 use super::desk::{Desk, Taken};
 use super::letter::Letter;
 use super::line::Line;
 use super::publisher::Publisher;
+use super::refusal::Retry;
 use super::topology::{self, Place};
-use super::{RabbitmqOptions, Retry};
 use crate::Result;
 
 /// So many deliveries without a verdict make a message suspect.

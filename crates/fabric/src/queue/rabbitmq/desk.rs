@@ -82,11 +82,11 @@ impl Desk {
     /// Claims up to `most` messages; one from quarantine comes alone.
     pub(super) fn pick(&mut self, most: usize) -> Vec<Claim> {
         let others = self.ready.iter().any(|lane| !lane.is_empty());
-        if !others || self.turn == BULK_SHARE - 1 {
-            if let Some(id) = self.quarantined.pop_front() {
-                self.turn = 0;
-                return self.claim(id).into_iter().collect();
-            }
+        if (!others || self.turn == BULK_SHARE - 1)
+            && let Some(id) = self.quarantined.pop_front()
+        {
+            self.turn = 0;
+            return self.claim(id).into_iter().collect();
         }
         let mut claims: Vec<Claim> = Vec::new();
         let mut bytes = 0;

@@ -43,6 +43,16 @@ pub(super) enum Refused {
     Lost(#[source] lapin::Error),
 }
 
+impl Refused {
+    /// The broker's own limit in bytes, where a message over it is why the channel was ended.
+    pub(super) fn size_limit(&self) -> Option<usize> {
+        let Refused::Lost(error) = self else { return None };
+        let lapin::ErrorKind::ProtocolError(said) = error.kind() else { return None };
+        let (_, limit) = said.get_message().as_str().rsplit_once("larger than configured max size ")?;
+        limit.trim().parse().ok()
+    }
+}
+
 /// What became of one publish, as the client tells it.
 struct Fate {
     id: u64,

@@ -1,29 +1,26 @@
 //! The publishing side: a connection that comes back for ever, and what is known about the broker meanwhile.
 //! Knows nothing of claims.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lapin::Channel;
-use lapin::options::ConfirmSelectOptions;
 use lapin::uri::AMQPUri;
 use pipecast_model::Lane;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::RabbitmqOptions;
 use super::letter::Letter;
-use super::line::Line;
-use super::postman::{self, Parcel, Refused};
+use super::postman::{Parcel, Refused};
+use super::refusal::Retry;
+use super::session::Session;
 use super::topology::{self, Place};
-use super::{RabbitmqOptions, Retry};
 use crate::{Error, Result};
 
 /// Bodies without a confirm, all together. Who comes beyond that waits.
 const UNCONFIRMED_BYTES: usize = 64 << 20;
-/// Messages on their way to the postman.
-const PARCELS: usize = 1024;
 /// How often the connection is looked at and the waiting messages are counted.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
@@ -48,6 +45,8 @@ pub(super) struct Publisher {
     unconfirmed: Arc<Semaphore>,
     /// Rung when the session should be looked at now.
     doubt: Notify,
+    /// The largest message in bytes; less than what is configured once the broker has said that it takes less.
+    largest: AtomicUsize,
     /// As the broker last counted them.
     waiting: AtomicU64,
     /// Confirmed since.
@@ -56,62 +55,10 @@ pub(super) struct Publisher {
     recounted: tokio::sync::Mutex<Instant>,
 }
 
-/// One connection's life.
-pub(super) struct Session {
-    line: Line,
-    parcels: mpsc::Sender<Parcel>,
-    /// For questions. Opened when there is one, and again after one that was answered by closing it.
-    asking: tokio::sync::Mutex<Option<Channel>>,
-    /// A queue was missing.
-    incomplete: AtomicBool,
-    /// A confirm did not come in time.
-    silent: AtomicBool,
-}
-
-impl Session {
-    /// Connects, makes sure of the queues, and starts a postman.
-    pub(super) async fn open(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
-        let line = Line::open(uri, options, "pipecast publishing").await?;
-        topology::declare(&line.connection, &options.prefix).await?;
-        let channel = line.connection.create_channel().await?;
-        channel.confirm_select(ConfirmSelectOptions::default()).await?;
-        let (parcels, inbox) = mpsc::channel(PARCELS);
-        tokio::spawn(postman::deliver(channel, inbox));
-        Ok(Session {
-            line,
-            parcels,
-            asking: tokio::sync::Mutex::new(None),
-            incomplete: false.into(),
-            silent: false.into(),
-        })
-    }
-
-    fn is_well(&self) -> bool {
-        // While it is blocked nothing is confirmed, and a new connection would be blocked as well.
-        self.line.is_up() && !self.parcels.is_closed() && (self.line.is_blocked() || !self.silent.load(Ordering::Relaxed))
-    }
-
-    /// How many messages wait at `place`.
-    async fn count(&self, place: Place, prefix: &str) -> lapin::Result<u64> {
-        let mut asking = self.asking.lock().await;
-        let channel = match asking.take() {
-            Some(channel) if channel.status().connected() => channel,
-            _ => self.line.connection.create_channel().await?,
-        };
-        let count = topology::count(&channel, place, prefix).await?;
-        *asking = Some(channel);
-        Ok(count)
-    }
-
-    /// The line, for a channel of the caller's own.
-    pub(super) fn line(&self) -> &Line {
-        &self.line
-    }
-}
-
 impl Publisher {
     pub(super) fn new(options: Arc<RabbitmqOptions>) -> Self {
         Publisher {
+            largest: AtomicUsize::new(options.max_message_bytes),
             options,
             session: Mutex::new(None),
             unconfirmed: Arc::new(Semaphore::new(kibibytes(UNCONFIRMED_BYTES) as usize)),
@@ -130,7 +77,7 @@ impl Publisher {
 
     /// The session, also where it takes no messages for now.
     pub(super) fn connected(&self) -> Result<Arc<Session>> {
-        self.session().filter(|session| session.line.is_up()).ok_or_else(|| away(Away::NotConnected))
+        self.session().filter(|session| session.is_up()).ok_or_else(|| away(Away::NotConnected))
     }
 
     /// From now on messages go by this one.
@@ -141,6 +88,12 @@ impl Publisher {
 
     fn session(&self) -> Option<Arc<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Refuses what is too large.
+    pub(super) fn check_size(&self, size: usize) -> Result<()> {
+        let limit = self.largest.load(Ordering::Relaxed);
+        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     /// Refuses where as many wait as may. The count is a second old at most, and what this process has sent since is in it; before
@@ -169,6 +122,7 @@ impl Publisher {
     pub(super) async fn publish(&self, place: Place, letter: Letter, expires_in: Option<Duration>) -> Result<()> {
         let patience = self.options.confirm_timeout;
         let session = self.present()?;
+        let size = letter.message.len();
         let sending = async {
             let share = kibibytes(letter.message.len().min(UNCONFIRMED_BYTES));
             let room = Arc::clone(&self.unconfirmed)
@@ -191,6 +145,11 @@ impl Publisher {
                         session.incomplete.store(true, Ordering::Relaxed);
                     }
                     self.doubt.notify_one();
+                    // The broker ends the channel over a message that is too large for it, and with it whatever was on its way.
+                    if let Some(limit) = refused.size_limit() {
+                        self.largest.fetch_min(limit, Ordering::Relaxed);
+                        self.check_size(size)?;
+                    }
                     Err(unconfirmed(refused))
                 }
                 Err(_) => Err(away(Away::NotConnected)),
