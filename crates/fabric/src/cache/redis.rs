@@ -72,7 +72,7 @@ impl RedisCache {
                 call.key(names::value(*topic)).key(names::mark(*topic));
             }
             call.arg(LONGEST_FOREIGN);
-            let answer: RedisResult<Vec<(usize, Vec<u8>, Vec<u8>)>> = call.invoke_async(lease.connection()).await;
+            let answer: RedisResult<Vec<Row>> = call.invoke_async(lease.connection()).await;
             Ok((generation, lease.settle(answer)?))
         };
         let (generation, rows) = self.redis.within("list foreign values on redis", work).await?;
@@ -122,6 +122,9 @@ impl Cache for RedisCache {
         Ok(all)
     }
 }
+
+/// Which of the topics, its value, and the mark beside it.
+type Row = (usize, Vec<u8>, Vec<u8>);
 
 struct Offered<'a> {
     epoch: &'a Epoch,
