@@ -152,7 +152,6 @@ impl Owner {
             }
             // Nothing can have been missed before the first try.
             if let Some(tried) = tried.take() {
-                // Who opened the tap may have gone away.
                 tried.send(()).unwrap_or_default();
             }
             let broken = match connected {

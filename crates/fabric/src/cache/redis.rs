@@ -21,9 +21,6 @@ const BATCH: usize = 500;
 /// Longer values of other programs are not read.
 const LONGEST_FOREIGN: usize = 64 << 10;
 
-/// A value that was found: its place among the topics that were asked for, counted from 0, the value, and the mark beside it.
-type Row = (usize, Vec<u8>, Vec<u8>);
-
 /// A cache on Redis.
 #[derive(Debug)]
 pub struct RedisCache {
@@ -125,6 +122,9 @@ impl Cache for RedisCache {
         Ok(all)
     }
 }
+
+/// Which of the topics, its value, and the mark beside it.
+type Row = (usize, Vec<u8>, Vec<u8>);
 
 struct Offered<'a> {
     epoch: &'a Epoch,
