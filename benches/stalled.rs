@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 
 const PAIRS: usize = 5;
 const WATCHERS: usize = 1_000;
-const CHANGES: usize = 300;
+const CHANGES: usize = 100;
 /// States of about one kilobyte each, all of them in the monitor's snapshot.
 const PIPELINES: usize = 6_000;
-const EVERY: Duration = Duration::from_millis(25);
+const EVERY: Duration = Duration::from_millis(100);
 
 fn main() {
     rig::describe_machine();

@@ -77,7 +77,12 @@ impl Inbound {
             if let Some(broken) = self.broken {
                 return Poll::Ready(Err(broken));
             }
-            match self.codec.decode(&mut self.bytes) {
+            let frame = if self.bytes.is_empty() {
+                Ok(None)
+            } else {
+                self.codec.decode(&mut self.bytes)
+            };
+            match frame {
                 Ok(Some(frame)) => match self.collect(frame) {
                     Ok(Some(message)) => return Poll::Ready(Ok(message)),
                     Ok(None) => {}

@@ -275,7 +275,7 @@ async fn a_pipeline_that_nobody_knows_has_a_status_of_null() {
 
     assert_eq!(
         body,
-        json!({"pipeline_id": 404, "status": null, "last_updated": null, "execution_id": null, "seq": null, "id": null})
+        json!({"pipeline_id": 404, "status": null, "state": null, "outcome": null, "last_updated": null, "execution_id": null, "seq": null, "id": null})
     );
 }
 

@@ -157,7 +157,7 @@ fn what_is_wrong_is_said_in_a_sentence() {
 
     assert!(said(&["serve"], "PIPECAST_SERVER__LISTN", "x").contains("unknown setting \"server.listn\" in PIPECAST_SERVER__LISTN"));
     assert!(said(&["serve"], "PIPECAST_SERVER__LISTEN", "0.0.0.0:0").contains("server.anonymous_reading"));
-    assert!(said(&["serve"], "PIPECAST_FABRIC__AMQP_URL", "amqp://a").contains("fabric.amqp_url"));
+    assert!(said(&["serve"], "PIPECAST_FABRIC__AMQP_URL", "rabbit://a").contains("fabric.amqp_url"));
     assert!(said(&["serve", "--role", "realtime"], "PIPECAST_LOG__FILTER", "info").contains("admin and worker"));
     assert!(said(&["--config", "absent.toml", "serve"], "PIPECAST_LOG__FILTER", "info").contains("absent.toml"));
 }
