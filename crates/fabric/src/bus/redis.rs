@@ -151,7 +151,10 @@ impl Owner {
                 self.ear.recover();
             }
             // Nothing can have been missed before the first try.
-            tried.take().map(|tried| tried.send(()).unwrap_or_default());
+            if let Some(tried) = tried.take() {
+                // Who opened the tap may have gone away.
+                tried.send(()).unwrap_or_default();
+            }
             let broken = match connected {
                 Ok(line) => {
                     failures = 0;

@@ -21,6 +21,9 @@ const BATCH: usize = 500;
 /// Longer values of other programs are not read.
 const LONGEST_FOREIGN: usize = 64 << 10;
 
+/// A value that was found: its place among the topics that were asked for, counted from 0, the value, and the mark beside it.
+type Row = (usize, Vec<u8>, Vec<u8>);
+
 /// A cache on Redis.
 #[derive(Debug)]
 pub struct RedisCache {
@@ -72,7 +75,7 @@ impl RedisCache {
                 call.key(names::value(*topic)).key(names::mark(*topic));
             }
             call.arg(LONGEST_FOREIGN);
-            let answer: RedisResult<Vec<(usize, Vec<u8>, Vec<u8>)>> = call.invoke_async(lease.connection()).await;
+            let answer: RedisResult<Vec<Row>> = call.invoke_async(lease.connection()).await;
             Ok((generation, lease.settle(answer)?))
         };
         let (generation, rows) = self.redis.within("list foreign values on redis", work).await?;
