@@ -4,6 +4,9 @@
 mod access;
 mod api;
 mod app;
+#[path = "../../crates/fabric/tests/contract/broker.rs"]
+#[expect(dead_code, reason = "the tests of the queue do more to it")]
+mod broker;
 mod command;
 mod config;
 mod foreign;
@@ -23,5 +26,6 @@ mod shape;
 mod signatures;
 mod socket;
 mod split;
+mod spool;
 mod trust;
 mod webhooks;

@@ -99,17 +99,13 @@ impl RabbitmqQueue {
     pub async fn open(options: RabbitmqOptions) -> Result<Self> {
         let uri: AMQPUri = options.url.parse().map_err(Refusal::Url)?;
         let options = Arc::new(options);
-        let session = match timeout(options.connect_timeout, Session::open(&uri, &options)).await {
-            Ok(Ok(session)) => Some(session),
-            Ok(Err(error)) => match Refusal::of(&error) {
-                Some(refusal) => return Err(refusal.into()),
-                None => {
-                    tracing::warn!("cannot reach RabbitMQ, trying on: {error}");
-                    None
+        let session = match Session::open(&uri, &options).await {
+            Ok(session) => Some(session),
+            Err(error) => {
+                if let Some(refusal) = Refusal::of(&error) {
+                    return Err(refusal.into());
                 }
-            },
-            Err(_) => {
-                tracing::warn!("RabbitMQ does not answer within {:?}, trying on", options.connect_timeout);
+                tracing::warn!("cannot reach RabbitMQ, trying on: {error}");
                 None
             }
         };

@@ -23,6 +23,7 @@ pub(crate) struct Broker {
     tls_port: u16,
     epmd_port: u16,
     dist_port: u16,
+    server: std::sync::Mutex<Option<Child>>,
     /// Lives as long as its standard input is open, and takes everything with it.
     _watch: Child,
 }
@@ -90,6 +91,7 @@ impl Broker {
             tls_port,
             epmd_port,
             dist_port,
+            server: std::sync::Mutex::default(),
             _watch: watch,
         };
         broker.begin();
@@ -119,7 +121,7 @@ impl Broker {
 
     /// Starts the server and waits until it takes connections.
     pub(crate) fn begin(&self) {
-        self.command("rabbitmq-server").spawn().unwrap();
+        *self.server.lock().unwrap() = Some(self.command("rabbitmq-server").spawn().unwrap());
         let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             assert!(Instant::now() < deadline, "the broker did not start within {PATIENCE:?}");
@@ -135,6 +137,9 @@ impl Broker {
     /// `kill -9`; returns once its port is free.
     pub(crate) fn kill(&self) {
         self.signal("-KILL");
+        if let Some(mut server) = self.server.lock().unwrap().take() {
+            server.wait().unwrap();
+        }
         while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -207,7 +212,7 @@ impl Broker {
             .await
             .unwrap();
         for _ in 0..count {
-            crate::soon("a delivery", consumer.next()).await.unwrap().unwrap();
+            tokio::time::timeout(PATIENCE, consumer.next()).await.unwrap().unwrap().unwrap();
         }
         connection.close(200, "dies".into()).await.unwrap();
     }

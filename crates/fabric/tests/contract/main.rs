@@ -6,6 +6,7 @@ mod broker;
 mod bus;
 mod cache;
 mod durability;
+mod faults;
 mod queue;
 mod rabbitmq;
 mod redis;

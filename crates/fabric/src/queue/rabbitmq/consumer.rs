@@ -18,13 +18,13 @@ use lapin::uri::AMQPUri;
 use pipecast_model::{Lane, Timestamp};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::RabbitmqOptions;
 use super::desk::{Desk, Taken};
 use super::letter::Letter;
-use super::line::Line;
+use super::line::{Line, SETTLING_IN, within};
 use super::publisher::Publisher;
 use super::refusal::Retry;
 use super::topology::{self, Place};
@@ -79,11 +79,12 @@ impl Consumer {
         }
         let mut retry = Retry::new();
         while !closing.is_cancelled() {
-            let connected = closing.run_until_cancelled(self.connect(&uri)).await;
+            let connecting = within(self.options.connect_timeout * SETTLING_IN, self.connect(&uri));
+            let connected = closing.run_until_cancelled(connecting).await;
             match connected {
                 Some(Ok((line, deliveries))) => {
                     self.show(1.0);
-                    retry = Retry::new();
+                    let began = Instant::now();
                     let lost = closing.run_until_cancelled(self.consume(deliveries)).await;
                     self.show(0.0);
                     // Acks that were written are read by the broker before the goodbye.
@@ -92,6 +93,7 @@ impl Consumer {
                     if let Some(why) = lost {
                         metrics::counter!("pipecast_rabbitmq_claims_lost_total").increment(1);
                         tracing::warn!("lost the connection that consumes from RabbitMQ, what was claimed comes again: {why}");
+                        closing.run_until_cancelled(retry.ended(began.elapsed())).await;
                     }
                 }
                 Some(Err(error)) => drop(closing.run_until_cancelled(retry.failed("consume from RabbitMQ", &error)).await),

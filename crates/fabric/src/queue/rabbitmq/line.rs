@@ -15,6 +15,8 @@ use super::RabbitmqOptions;
 
 /// Silence after which either side takes the other for dead, where the URL says nothing else. Seconds.
 const HEARTBEAT: u16 = 10;
+/// Connecting and making sure of the queues may take so many times as long as connecting alone.
+pub(super) const SETTLING_IN: u32 = 3;
 /// How long a polite farewell may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -57,22 +59,15 @@ impl Line {
                         AMQPScheme::AMQPS => stream.into_tls(&uri.authority.host, tls.as_ref()).await,
                     }
                 };
-                match tokio::time::timeout(patience, connecting).await {
-                    Ok(stream) => Ok(stream?),
-                    Err(_) => Err(silent().into()),
-                }
+                Ok(tokio::time::timeout(patience, connecting).await.map_err(|_| silent())??)
             },
             properties,
         );
-        match tokio::time::timeout(patience, connecting).await {
-            Ok(Ok(connection)) => Ok(Line { connection, socket }),
-            Ok(Err(error)) => {
+        match within(patience, connecting).await {
+            Ok(connection) => Ok(Line { connection, socket }),
+            Err(error) => {
                 socket.cut();
                 Err(error)
-            }
-            Err(_) => {
-                socket.cut();
-                Err(silent().into())
             }
         }
     }
@@ -112,6 +107,14 @@ impl Socket {
             // Fails where the other side was faster, which is as good.
             let _gone = socket.shutdown(Shutdown::Both);
         }
+    }
+}
+
+/// A question to the broker that it answers within `patience`.
+pub(super) async fn within<T>(patience: Duration, question: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    match tokio::time::timeout(patience, question).await {
+        Ok(answer) => answer,
+        Err(_) => Err(silent().into()),
     }
 }
 

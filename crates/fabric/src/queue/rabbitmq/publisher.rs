@@ -197,13 +197,11 @@ impl Publisher {
         while !closing.is_cancelled() {
             if let Some(session) = self.session() {
                 self.show(1.0);
-                retry = Retry::new();
-                tokio::select! {
-                    () = self.attend(&session) => {}
-                    () = closing.cancelled() => {}
-                }
+                let began = Instant::now();
+                closing.run_until_cancelled(self.attend(&session)).await;
                 drop(session);
                 self.end().await;
+                closing.run_until_cancelled(retry.ended(began.elapsed())).await;
                 continue;
             }
             self.show(0.0);

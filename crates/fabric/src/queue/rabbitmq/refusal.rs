@@ -61,4 +61,15 @@ impl Retry {
         self.wait = (self.wait * 2).min(LONGEST_RETRY);
         sleep(wait).await;
     }
+
+    /// A connection has ended that lived so long. After one that did not last, the next is made only after a wait.
+    pub(super) async fn ended(&mut self, lived: Duration) {
+        if lived > LONGEST_RETRY {
+            *self = Retry::new();
+            return;
+        }
+        let wait = self.wait.mul_f64(rand::random_range(0.5..=1.0));
+        self.wait = (self.wait * 2).min(LONGEST_RETRY);
+        sleep(wait).await;
+    }
 }

@@ -9,7 +9,7 @@ use lapin::uri::AMQPUri;
 use tokio::sync::mpsc;
 
 use super::RabbitmqOptions;
-use super::line::Line;
+use super::line::{Line, SETTLING_IN, within};
 use super::postman::{self, Parcel};
 use super::topology::{self, Place};
 
@@ -33,6 +33,10 @@ pub(super) struct Session {
 impl Session {
     /// Connects, makes sure of the queues, and starts a postman.
     pub(super) async fn open(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
+        within(options.connect_timeout * SETTLING_IN, Session::settle_in(uri, options)).await
+    }
+
+    async fn settle_in(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
         let line = Line::open(uri, options, "pipecast publishing").await?;
         topology::declare(&line.connection, &options.prefix).await?;
         let channel = line.connection.create_channel().await?;
