@@ -2,14 +2,19 @@
 //! For tests and for `prove`; the service knows nothing of this.
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
+pub mod accounts;
 pub mod cluster;
 pub mod crash;
+pub mod findings;
 pub mod gate;
+pub mod ledger;
 pub mod ports;
 pub mod process;
 pub mod server;
 pub mod topology;
+pub mod torture;
 pub mod watch;
+pub mod watcher;
 
 #[path = "../../../benches/rig.rs"]
 mod rig;

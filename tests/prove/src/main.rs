@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{cluster, crash};
+use pipecast_prove::{cluster, crash, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -15,6 +15,7 @@ struct Arguments {
 enum Command {
     Cluster(cluster::Args),
     Crash(crash::Args),
+    Torture(torture::Args),
 }
 
 #[tokio::main]
@@ -24,5 +25,6 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Cluster(args) => cluster::run(args).await,
         Command::Crash(args) => crash::run(args).await,
+        Command::Torture(args) => torture::run(args).await,
     }
 }
