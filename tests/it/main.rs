@@ -30,5 +30,7 @@ mod signatures;
 mod socket;
 mod split;
 mod spool;
+mod storm;
+mod testing;
 mod trust;
 mod webhooks;
