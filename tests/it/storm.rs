@@ -88,5 +88,8 @@ async fn a_thousand_that_come_back_at_once_are_spread_and_the_database_is_asked_
     let topics: BTreeSet<_> = returns.iter().map(|one| one.topic.as_str()).collect();
     let reads = process.counted(r#"pipecast_cache_requests_total{cache="status",layer="database""#).await;
     assert!(reads > 0.0 && reads <= topics.len() as f64, "{reads} reads for {} topics", topics.len());
-    println!("{SOCKETS} sockets back in {slowest:?}, {refused} times refused, {reads} reads of the database for {} topics", topics.len());
+    println!(
+        "{SOCKETS} sockets back in {slowest:?}, {refused} times refused, {reads} reads of the database for {} topics",
+        topics.len()
+    );
 }

@@ -14,7 +14,12 @@ fn read(path: &str) -> String {
 
 /// The tests that a text names, as `path/to/file.rs::the_name` between backticks.
 fn named(text: &str) -> Vec<(&str, &str)> {
-    text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::")).filter(|(path, _)| path.contains('/')).collect()
+    text.split('`')
+        .skip(1)
+        .step_by(2)
+        .filter_map(|code| code.split_once("::"))
+        .filter(|(path, _)| path.contains('/'))
+        .collect()
 }
 
 /// What a file of tests has: functions with an attribute that makes them tests.
@@ -55,7 +60,10 @@ fn every_test_that_the_documentation_names_is_there() {
 #[test]
 fn every_row_of_the_failure_matrix_has_a_test() {
     let page = read("docs/testing.md");
-    let section = page.split("\n## ").find(|section| section.starts_with("The failure matrix")).expect("its section");
+    let section = page
+        .split("\n## ")
+        .find(|section| section.starts_with("The failure matrix"))
+        .expect("its section");
     let rows: Vec<_> = section.lines().filter(|line| line.starts_with('|')).skip(2).collect();
 
     assert_eq!(rows.len(), ROWS);
@@ -73,7 +81,11 @@ fn every_backend_is_put_to_the_whole_contract() {
             "queue",
             "dyn Queues)",
             &["main", "rabbitmq", "spool"][..],
-            Some(("spool", "a_full_queue_refuses_and_stores_nothing", "a_full_spool_refuses_and_says_early_that_it_fills")),
+            Some((
+                "spool",
+                "a_full_queue_refuses_and_stores_nothing",
+                "a_full_spool_refuses_and_says_early_that_it_fills",
+            )),
         ),
         ("bus", "dyn Bus)", &["main", "redis"], None),
         ("cache", "dyn Cache", &["main", "redis"], None),
@@ -89,9 +101,14 @@ fn every_backend_is_put_to_the_whole_contract() {
         for backend in backends {
             let text = read(&format!("{folder}/{backend}.rs"));
             for promise in &promises {
-                let other = instead.filter(|(of, left_out, _)| of == backend && left_out == promise).map(|(_, _, other)| other);
+                let other = instead
+                    .filter(|(of, left_out, _)| of == backend && left_out == promise)
+                    .map(|(_, _, other)| other);
                 let is_kept = text.contains(&format!("{port}::{promise}(")) || text.lines().any(|line| line.trim() == *promise);
-                assert!(is_kept || other.is_some_and(|other| text.contains(other)), "{backend} is not put to {port}::{promise}");
+                assert!(
+                    is_kept || other.is_some_and(|other| text.contains(other)),
+                    "{backend} is not put to {port}::{promise}"
+                );
             }
         }
     }
