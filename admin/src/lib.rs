@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_model::{Delivery, Facts};
 use pipecast_store::{Reader, Writer};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 mod announce;
 mod consumers;
 pub mod intake;
+#[cfg(test)]
+mod poison;
 pub mod retention;
 mod settle;
 
@@ -65,6 +68,10 @@ impl Worker {
     ///
     /// Dropped before it returns, it leaves what a crash leaves: nothing is lost, and the next start announces what is due.
     pub async fn run(self, ending: CancellationToken) -> Result<(), Ended> {
+        self.run_with(intake::understand, ending).await
+    }
+
+    async fn run_with(self, intake: fn(&Delivery) -> Facts, ending: CancellationToken) -> Result<(), Ended> {
         let told = Arc::new(announce::Told::default());
         let (committed, inbox) = mpsc::channel(COMMITTED);
         let (done, announced) = mpsc::channel(settle::WAITING);
@@ -85,6 +92,7 @@ impl Worker {
             writer: self.writer,
             told,
             committed,
+            intake,
         };
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, &'static str> = HashMap::new();
