@@ -112,7 +112,11 @@ pub async fn move_database(config: &Config, to: &str, force: bool) -> anyhow::Re
 fn with_remedy(error: archive::Error) -> anyhow::Error {
     let is_taken = matches!(error, archive::Error::Store(pipecast_store::Error::NotEmpty(_)));
     let error = anyhow::Error::from(error);
-    if is_taken { error.context("name an empty database, or use --force to replace what it holds") } else { error }
+    if is_taken {
+        error.context("name an empty database, or use --force to replace what it holds")
+    } else {
+        error
+    }
 }
 
 /// The files in which deliveries may wait on this machine.

@@ -55,10 +55,7 @@ impl Pages {
         let file = File::open(path).map_err(failed("open", path))?;
         let mut file = BufReader::with_capacity(1 << 20, file);
         let mut line = Vec::new();
-        (&mut file)
-            .take(LONGEST_HEAD)
-            .read_until(b'\n', &mut line)
-            .map_err(failed("read", path))?;
+        (&mut file).take(LONGEST_HEAD).read_until(b'\n', &mut line).map_err(failed("read", path))?;
         let head: Head = match serde_json::from_slice(&line) {
             Ok(Head { archive, .. }) if archive != NAME => return Err(Error::Foreign(path.to_owned())),
             Ok(head) => head,

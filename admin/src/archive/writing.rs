@@ -108,7 +108,9 @@ impl Draft {
         self.file.get_ref().sync_all().map_err(failed("sync", &self.partial))?;
         fs::rename(&self.partial, &self.place).map_err(failed("put in its place", &self.place))?;
         let folder = self.place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync the folder of", &self.place))?;
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(failed("sync the folder of", &self.place))?;
         Ok(Contents::of(std::mem::take(&mut self.rows), self.bytes))
     }
 
