@@ -2,7 +2,7 @@
 //! Knows nothing of sockets and of who watches: what has changed is announced on bus and cache.
 //!
 //! Two parts run by themselves: a [`Worker`], of which there may be several processes, and [`retention::run`], which any number of
-//! processes may call and one does at a time.
+//! processes may call and one does at a time. [`archive`] is for commands, with everything stopped or beside what runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 mod announce;
+pub mod archive;
 mod consumers;
 pub mod intake;
 #[cfg(test)]

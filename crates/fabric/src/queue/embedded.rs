@@ -22,12 +22,16 @@ mod board;
 mod file;
 mod lock;
 mod reader;
+mod stock;
 mod writer;
 
 use board::Board;
 use file::{Change, QueueFile};
 use reader::QueueReader;
 use writer::{Insert, Job, Writer};
+
+pub use lock::{Hold, hold};
+pub use stock::{Stock, Stored};
 
 /// Bodies that wait for their first commit, all together. Who comes beyond that waits until the writer has caught up.
 const UNCOMMITTED_BYTES: usize = 64 << 20;

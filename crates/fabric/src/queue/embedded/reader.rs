@@ -99,7 +99,7 @@ impl QueueReader {
     }
 }
 
-fn lane(id: i64, word: &str) -> Result<Lane> {
+pub(super) fn lane(id: i64, word: &str) -> Result<Lane> {
     Lane::ALL.into_iter().find(|lane| lane.word() == word).ok_or_else(|| Error::Unavailable {
         attempted: "read the queue file",
         source: Box::new(UnknownLane { id, lane: word.to_owned() }),
