@@ -5,7 +5,7 @@ PORT ?= 8080
 SIMULATE ?= 1
 export PORT SIMULATE
 
-.PHONY: help run up test check page bench prove coverage
+.PHONY: help run up cluster test check page bench prove coverage
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
@@ -14,6 +14,9 @@ run: ## Build the page and the release binary, serve on http://127.0.0.1:8080 wi
 
 up: ## Start docker-compose.yml: two edges, two workers and an admin on PostgreSQL, Redis and RabbitMQ behind nginx (makes .env first)
 	@deploy/env.sh && docker compose up --build --detach --wait
+
+cluster: ## Start the same topology as processes here, on servers of their own, fed with a simulation; no containers needed
+	@deploy/cluster.sh
 
 test: ## Everything that must pass: format, lints, docs, tests on SQLite and PostgreSQL, the page in a real browser
 	@tests/run.sh

@@ -3,8 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -n "$(ulimit -Hn)"
-cargo build --release --bin pipecast --example crash
+cargo build --release --package pipecast --package pipecast-prove --bins
 for seed in 1 2 3 4 5; do
   echo "== fifty kills while hosts deliver, run $seed of 5"
-  target/release/examples/crash --kills 50 --deliveries 20000 --seed "$seed"
+  target/release/prove crash --kills 50 --deliveries 20000 --seed "$seed"
 done

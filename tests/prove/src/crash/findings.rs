@@ -4,11 +4,11 @@
 use pipecast::simulate::forge::Forge;
 use pipecast::simulate::report::Report;
 
-use crate::Accounts;
-use crate::ledger::Ledger;
+use super::Accounts;
+use super::ledger::Ledger;
 
 /// The account of everything.
-pub struct Findings {
+pub(super) struct Findings {
     attempted: usize,
     acknowledged: usize,
     applied: usize,
@@ -24,7 +24,7 @@ pub struct Findings {
 
 impl Findings {
     /// Whether everything is as it must be.
-    pub fn are_good(&self) -> bool {
+    pub(super) fn are_good(&self) -> bool {
         self.lost == 0 && self.applied_twice == 0 && self.holes == 0 && self.unexpected == 0 && self.wrong.is_empty()
     }
 }
@@ -52,7 +52,7 @@ impl std::fmt::Display for Findings {
 }
 
 /// Compares the ledger with what was sent and with how the model forge says that it ended.
-pub async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, report: &Report) -> anyhow::Result<Findings> {
+pub(super) async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, report: &Report) -> anyhow::Result<Findings> {
     let known = ledger.deliveries().await?;
     let executions = ledger.executions().await?;
     let outcome = |word: &str| known.values().filter(|row| row.outcome == word).count();

@@ -11,19 +11,19 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 /// A row of the ledger, as far as it matters here.
-pub struct Row {
+pub(super) struct Row {
     /// `applied`, `ignored`…
-    pub outcome: String,
+    pub(super) outcome: String,
     /// How often the same key came again.
-    pub repeats: i64,
+    pub(super) repeats: i64,
 }
 
 /// An open database.
-pub struct Ledger(SqliteConnection);
+pub(super) struct Ledger(SqliteConnection);
 
 impl Ledger {
     /// Opens the database of the service whose data is in `data`.
-    pub async fn open(data: &Path) -> anyhow::Result<Self> {
+    pub(super) async fn open(data: &Path) -> anyhow::Result<Self> {
         let options = SqliteConnectOptions::new()
             .filename(data.join("pipecast.db"))
             .read_only(true)
@@ -32,7 +32,7 @@ impl Ledger {
     }
 
     /// Every delivery by host and key.
-    pub async fn deliveries(&mut self) -> anyhow::Result<HashMap<(Host, String), Row>> {
+    pub(super) async fn deliveries(&mut self) -> anyhow::Result<HashMap<(Host, String), Row>> {
         let rows: Vec<(String, String, String, i64)> =
             sqlx::query_as("SELECT host, delivery_key, outcome, repeats FROM deliveries WHERE delivery_key IS NOT NULL")
                 .fetch_all(&mut self.0)
@@ -43,29 +43,29 @@ impl Ledger {
     }
 
     /// How many deliveries stand in it.
-    pub async fn count(&mut self) -> anyhow::Result<i64> {
+    pub(super) async fn count(&mut self) -> anyhow::Result<i64> {
         self.number("SELECT COUNT(*) FROM deliveries").await
     }
 
     /// Topics that have changed and were not announced yet.
-    pub async fn dirty(&mut self) -> anyhow::Result<i64> {
+    pub(super) async fn dirty(&mut self) -> anyhow::Result<i64> {
         self.number("SELECT COUNT(*) FROM dirty_topics").await
     }
 
     /// Deliveries that gave one topic more than one sequence.
-    pub async fn applied_twice(&mut self) -> anyhow::Result<i64> {
+    pub(super) async fn applied_twice(&mut self) -> anyhow::Result<i64> {
         self.number("SELECT COUNT(*) FROM (SELECT 1 FROM topic_changes WHERE delivery_id IS NOT NULL GROUP BY topic, delivery_id HAVING COUNT(*) > 1)")
             .await
     }
 
     /// Topics whose changes are not numbered from 1 without a hole.
-    pub async fn holes(&mut self) -> anyhow::Result<i64> {
+    pub(super) async fn holes(&mut self) -> anyhow::Result<i64> {
         self.number("SELECT COUNT(*) FROM (SELECT 1 FROM topic_changes GROUP BY topic HAVING MIN(seq) <> 1 OR MAX(seq) <> COUNT(*))")
             .await
     }
 
     /// The status of every execution.
-    pub async fn executions(&mut self) -> anyhow::Result<BTreeMap<ExecutionKey, String>> {
+    pub(super) async fn executions(&mut self) -> anyhow::Result<BTreeMap<ExecutionKey, String>> {
         let rows: Vec<(String, String, String, i64, String)> = sqlx::query_as(
             "SELECT s.host, p.external_id, e.external_id, e.attempt, e.status FROM executions e JOIN projects p ON p.id = e.project_id JOIN sources s ON s.id = p.source_id",
         )
@@ -80,7 +80,7 @@ impl Ledger {
     }
 
     /// Sequence and status of every pipeline and execution, by topic.
-    pub async fn states(&mut self) -> anyhow::Result<HashMap<String, (i64, String)>> {
+    pub(super) async fn states(&mut self) -> anyhow::Result<HashMap<String, (i64, String)>> {
         let rows: Vec<(String, i64, String)> =
             sqlx::query_as("SELECT 'pipeline:' || id, seq, status FROM pipelines UNION ALL SELECT 'execution:' || id, seq, status FROM executions")
                 .fetch_all(&mut self.0)
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     /// Closes it.
-    pub async fn close(self) -> anyhow::Result<()> {
+    pub(super) async fn close(self) -> anyhow::Result<()> {
         Ok(self.0.close().await?)
     }
 

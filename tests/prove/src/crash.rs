@@ -1,19 +1,12 @@
 //! The proof that nothing is lost: the service is killed again and again while hosts deliver, and in the end everything that it
 //! acknowledged has had its effect exactly once, every status is right, and every watcher knows it.
 //!
-//! `cargo run --release --example crash -- --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
-#![expect(clippy::print_stdout, unreachable_pub, reason = "a command that prints its figures; its rooms are nobody else's")]
+//! `prove crash --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
 
-#[path = "crash/findings.rs"]
 mod findings;
-#[path = "crash/ledger.rs"]
 mod ledger;
-#[path = "../../benches/rig.rs"]
-mod rig;
-#[path = "crash/service.rs"]
 mod service;
-#[path = "crash/watcher.rs"]
-mod watcher;
+pub mod watcher;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use pipecast::simulate::chance::Chance;
 use pipecast::simulate::forge::{self, Forge};
 use pipecast::simulate::letters::{Letters, Way};
@@ -32,14 +24,14 @@ use pipecast_model::{Host, Timestamp};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use findings::examine;
-use ledger::Ledger;
-use service::Service;
-use watcher::{Form, Watcher};
+use self::findings::examine;
+use self::ledger::Ledger;
+use self::service::Service;
+use self::watcher::{Form, Watcher};
 
 /// Kill the service again and again while hosts deliver, and count what became of every delivery.
-#[derive(Parser)]
-struct Args {
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
     /// At least so many kills by SIGKILL.
     #[arg(long, default_value_t = 50)]
     kills: u64,
@@ -55,7 +47,7 @@ struct Args {
     /// Deliveries a second, whether the service is up or not; hosts do not wait for it either.
     #[arg(long, default_value_t = 500.0)]
     rate: f64,
-    /// The binary of the service [default: `pipecast` beside the directory of this one]
+    /// The binary of the service [default: `pipecast` beside this program]
     #[arg(long)]
     binary: Option<PathBuf>,
     /// Where to keep data and log; without it, they are thrown away unless something was wrong.
@@ -82,10 +74,12 @@ struct Account {
     acknowledged: i64,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    rig::describe_machine();
+/// Runs the proof, and ends the process with 1 where it fails.
+///
+/// # Errors
+/// Where it cannot be run.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    crate::rig::describe_machine();
     let scratch = tempfile::tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     std::fs::create_dir_all(&data)?;
@@ -100,7 +94,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
-    let binary = args.binary.clone().map_or_else(own_binary, Ok)?;
+    let binary = args.binary.clone().map_or_else(crate::topology::own_binary, Ok)?;
     let binary = binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))?;
     let data = &data.canonicalize()?;
     let secrets = Secrets {
@@ -184,19 +178,6 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
         println!("  {wrong}");
     }
     Ok(findings.are_good() && wrong_watchers.is_empty() && fallen == 0)
-}
-
-/// `target/release/examples/crash` lies beside `target/release/pipecast`.
-fn own_binary() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let binary = this.parent().and_then(Path::parent).context("this binary lies nowhere")?.join("pipecast");
-    if !binary.exists() {
-        bail!(
-            "{} is not there; build it with `cargo build --release` or name it with --binary",
-            binary.display()
-        );
-    }
-    Ok(binary)
 }
 
 /// Of the whole, of pipelines and of executions, some that come at once and some that are not there yet, in every form.

@@ -1,0 +1,28 @@
+//! `prove`: the long proofs, and the deployed topology to look at.
+//! Knows nothing of how they are done.
+
+use clap::{Parser, Subcommand};
+use pipecast_prove::{cluster, crash};
+
+/// Pipecast as it is deployed, in real processes: to look at, and to break.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Cluster(cluster::Args),
+    Crash(crash::Args),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    // A proof holds many sockets, and so does what it starts.
+    let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
+    match Arguments::parse().command {
+        Command::Cluster(args) => cluster::run(args).await,
+        Command::Crash(args) => crash::run(args).await,
+    }
+}
