@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
 pub mod accounts;
+pub mod caches;
 pub mod cluster;
 pub mod crash;
 pub mod findings;

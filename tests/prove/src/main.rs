@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{cluster, crash, torture};
+use pipecast_prove::{caches, cluster, crash, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -13,6 +13,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Caches(caches::Args),
     Cluster(cluster::Args),
     Crash(crash::Args),
     Torture(torture::Args),
@@ -23,6 +24,7 @@ async fn main() -> anyhow::Result<()> {
     // A proof holds many sockets, and so does what it starts.
     let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
     match Arguments::parse().command {
+        Command::Caches(args) => caches::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Crash(args) => crash::run(args).await,
         Command::Torture(args) => torture::run(args).await,
