@@ -13,8 +13,9 @@ use lapin::{Connection, ConnectionProperties};
 
 use super::RabbitmqOptions;
 
-/// Silence after which either side takes the other for dead, where the URL says nothing else. Seconds.
-const HEARTBEAT: u16 = 10;
+/// How often each side says that it lives, where the URL says nothing else, in seconds. The broker gives up a worker that stands still after
+/// two to three of them, and what it had comes to another one: within half a minute.
+const HEARTBEAT: u16 = 8;
 /// Connecting and making sure of the queues may take so many times as long as connecting alone.
 pub(super) const SETTLING_IN: u32 = 3;
 /// How long a polite farewell may take.
