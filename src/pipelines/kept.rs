@@ -27,7 +27,9 @@ pub struct Kept {
 type Slot = tokio::sync::Mutex<Option<Answer>>;
 
 struct Answer {
-    page: Rendered,
+    /// Or why it could not be read.
+    page: Result<Rendered, Problem>,
+    /// When the reading began.
     read: Instant,
     /// The monitor's feed and its newest number before the reading. Held, not only named: a feed that is taken up again counts anew.
     monitor: Arc<Feed>,
@@ -35,7 +37,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn is_good(&self, monitor: &Arc<Feed>) -> bool {
+    /// A reading that began after somebody had asked is good for him, whatever has come of it: or those who wait together would read
+    /// one after the other.
+    fn is_good(&self, asked: Instant, monitor: &Arc<Feed>) -> bool {
+        self.read >= asked || (self.page.is_ok() && self.is_current(monitor))
+    }
+
+    fn is_current(&self, monitor: &Arc<Feed>) -> bool {
         Arc::ptr_eq(&self.monitor, monitor) && self.number == monitor.newest() && self.read.elapsed() < KEEP
     }
 }
@@ -62,24 +70,25 @@ impl Kept {
             count("node", "bypass");
             return read.await;
         };
+        let asked = Instant::now();
         let slot = self.slot(query);
         let mut answer = slot.lock().await;
-        if let Some(answer) = answer.as_ref().filter(|answer| answer.is_good(&monitor)) {
+        if let Some(answer) = answer.as_ref().filter(|answer| answer.is_good(asked, &monitor)) {
             count("node", "hit");
-            return Ok(answer.page.clone());
+            return answer.page.clone();
         }
         count("node", "miss");
         // Before the reading: what changes while it goes on ends it.
         let (number, begun) = (monitor.newest(), Instant::now());
-        let page = read.await.inspect_err(|_| count("database", "error"))?;
-        count("database", "hit");
+        let page = read.await;
+        count("database", if page.is_ok() { "hit" } else { "error" });
         *answer = Some(Answer {
             page: page.clone(),
             read: begun,
             monitor,
             number,
         });
-        Ok(page)
+        page
     }
 
     fn slot(&self, query: &str) -> Arc<Slot> {

@@ -268,7 +268,8 @@ async fn a_deployment_holds_less_than_fifty_connections() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 
-    assert!(answers.await.unwrap().iter().all(|status| [200, 202].contains(status)));
+    let others: Vec<_> = answers.await.unwrap().into_iter().filter(|status| ![200, 202].contains(status)).collect();
+    assert!(others.is_empty(), "{others:?}");
     assert!(most > 0 && most < 50, "{most}");
 }
 

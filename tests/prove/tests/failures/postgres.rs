@@ -1,7 +1,8 @@
 //! PostgreSQL is away, or dies while transactions are committed.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use pipecast_prove::process::Process;
 
 use crate::house::{PATIENCE, Project, applied, get, load, on_the_house, shows, status, until};
@@ -88,5 +89,30 @@ fn when_postgresql_dies_in_the_middle_of_commits_nothing_is_lost_and_nothing_don
         let said: usize = house.workers.iter().map(|worker| said(worker, "cannot write what deliveries tell")).sum();
         assert!(said > before, "no transaction was in hand at any of the deaths");
         println!("four deaths in the middle of 600 deliveries: all applied once, {took:?} after the last");
+    });
+}
+
+#[test]
+fn when_no_database_answers_lists_are_refused_in_time_however_many_ask() {
+    on_the_house(async |house| {
+        let edge = house.edges[0].address();
+        assert_eq!(get(edge, "/api/v1/pipelines?limit=7").await.0, 200);
+        house.postgres.process.pause();
+        house.standby.as_ref().unwrap().process.pause();
+        // What was read before is not kept for longer.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+
+        let asked = Instant::now();
+        let answers = join_all((0..100).map(|_| get(edge, "/api/v1/pipelines?limit=7"))).await;
+
+        // One reading that waits in vain, and one for those who came while it did.
+        assert!(asked.elapsed() < Duration::from_secs(12), "{:?}", asked.elapsed());
+        assert!(answers.iter().all(|(status, _)| *status == 503), "{:?}", answers[0]);
+        house.postgres.process.resume();
+        house.standby.as_ref().unwrap().process.resume();
+        until("lists are answered again", BOUND, || async {
+            get(edge, "/api/v1/pipelines?limit=7").await.0 == 200
+        })
+        .await;
     });
 }
