@@ -8,3 +8,5 @@ for seed in 1 2 3 4 5; do
   echo "== fifty kills while hosts deliver, run $seed of 5"
   target/release/prove crash --kills 50 --deliveries 20000 --seed "$seed"
 done
+echo "== what the caches are worth, and how old their values get"
+target/release/prove caches

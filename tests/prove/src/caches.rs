@@ -36,7 +36,7 @@ pub struct Args {
     #[arg(long, default_value_t = 40.0)]
     rate: f64,
     /// Clients that ask once a second, four times of five for a status, else for a list.
-    #[arg(long, default_value_t = 300)]
+    #[arg(long, default_value_t = 600)]
     pollers: usize,
     /// Sockets; a tenth of them comes and goes.
     #[arg(long, default_value_t = 300)]

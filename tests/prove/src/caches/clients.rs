@@ -51,7 +51,7 @@ async fn poll(address: SocketAddr, known: Known, mut chance: Chance) {
         let path = match pick(&known, &mut chance).filter(|_| chance.happens(0.8)) {
             Some((pipeline, _)) => format!("/api/v1/pipelines/{pipeline}/status/realtime"),
             // What the page asks for first, most of all.
-            None if chance.happens(0.8) => "/api/v1/pipelines".to_owned(),
+            None if chance.happens(0.9) => "/api/v1/pipelines".to_owned(),
             None => ["/api/v1/pipelines?limit=100", "/api/v1/pipelines?status=running"][chance.below(2)].to_owned(),
         };
         let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
