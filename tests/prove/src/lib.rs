@@ -2,11 +2,15 @@
 //! For tests and for `prove`; the service knows nothing of this.
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
+pub mod broker_down;
 pub mod cluster;
 pub mod crash;
 pub mod gate;
 pub mod ports;
 pub mod process;
+pub mod redis_empty;
+pub mod rolling;
+pub mod scene;
 pub mod server;
 pub mod topology;
 pub mod watch;
