@@ -2,10 +2,12 @@
 //! For tests and for `prove`; the service knows nothing of this.
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
+pub mod across;
 pub mod broker_down;
 pub mod cluster;
 pub mod crash;
 pub mod gate;
+pub mod perf;
 pub mod ports;
 pub mod process;
 pub mod redis_empty;

@@ -66,9 +66,20 @@ impl Ledger {
             .await?
             .into_iter()
             .collect();
-        let ids: Vec<i64> = (1..=count).filter_map(|number| known.get(&number.to_string()).copied()).collect();
+        let ids: Vec<i64> = (1..=count).filter_map(|number| known.get(&format!("id:{number}")).copied()).collect();
         ensure!(ids.len() == count, "{} of {count} pipelines are there", ids.len());
         Ok(ids)
+    }
+
+    /// The same, waiting for them.
+    pub async fn until_pipelines(&mut self, count: usize, patience: Duration) -> anyhow::Result<Vec<i64>> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.pipelines(count).await {
+                Err(_) if Instant::now() < deadline => tokio::time::sleep(Duration::from_millis(50)).await,
+                found => return found,
+            }
+        }
     }
 
     /// The sequence of each pipeline.
