@@ -124,9 +124,14 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
             seen.sent_away, seen.broken, seen.refused
         ),
     );
+    let missed = crowd.missed();
     goals.check(
-        seen.gaps == 0 && seen.fallen == 0,
-        format!("changes that jumped over one: {}; that were older than one before: {}", seen.gaps, seen.fallen),
+        missed == 0 && seen.fallen == 0,
+        format!(
+            "changes that a socket missed and another had: {missed}; that were older than one before: {}; that came only together with a later one: {}",
+            seen.fallen,
+            seen.jumped.len()
+        ),
     );
     goals.check(
         caught_up.is_some(),

@@ -2,6 +2,7 @@
 //! and notes everything that a watcher must never see.
 //! Knows nothing of why it was sent away.
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -36,6 +37,8 @@ pub struct Crowd {
 pub struct Shared {
     /// Changes that came, however often each.
     pub frames: AtomicU64,
+    /// Every change that some socket was told, by pipeline and sequence.
+    told: Mutex<HashSet<(i64, i64)>>,
     /// When a change was shown, and how long before that it was sent.
     delays: Mutex<Vec<(Instant, Duration)>>,
 }
@@ -65,8 +68,8 @@ pub struct Seen {
     pub broken: u64,
     /// States that came with a lower sequence than one before.
     pub fallen: u64,
-    /// Changes that came with a sequence further on than the next one, on one connection.
-    pub gaps: u64,
+    /// What lay between a state and a change after it that came with a later sequence than the next: pipeline and sequence.
+    pub jumped: Vec<(i64, i64)>,
     /// When it was back, after each time that it was gone.
     pub returns: Vec<Instant>,
     cursor: Option<String>,
@@ -141,20 +144,20 @@ impl Crowd {
             sum.sent_away += seen.sent_away;
             sum.broken += seen.broken;
             sum.fallen += seen.fallen;
-            sum.gaps += seen.gaps;
+            sum.jumped.extend(&seen.jumped);
             sum.returns.extend(&seen.returns);
         }
         sum
     }
 
     /// How many have not shown what `truth` says of their pipelines.
-    pub fn behind(&self, truth: &std::collections::HashMap<i64, i64>) -> usize {
+    pub fn behind(&self, truth: &HashMap<i64, i64>) -> usize {
         let is_behind = |member: &&Arc<Member>| member.seq.load(Ordering::Relaxed) < truth.get(&member.pipeline).copied().unwrap_or_default();
         self.members.iter().filter(is_behind).count()
     }
 
     /// How long it took until all of them had; none where some still have not after `patience`.
-    pub async fn caught_up(&self, truth: &std::collections::HashMap<i64, i64>, patience: Duration) -> Option<Duration> {
+    pub async fn caught_up(&self, truth: &HashMap<i64, i64>, patience: Duration) -> Option<Duration> {
         let begun = Instant::now();
         while self.behind(truth) > 0 {
             if begun.elapsed() > patience {
@@ -163,6 +166,12 @@ impl Crowd {
             sleep(Duration::from_millis(5)).await;
         }
         Some(begun.elapsed())
+    }
+
+    /// How many changes a socket was not told that another one was. Two changes that met on their way are one for everybody.
+    pub fn missed(&self) -> usize {
+        let told = self.shared.told.lock().expect("nobody panics while holding it");
+        self.sum().jumped.iter().filter(|change| told.contains(*change)).count()
     }
 
     /// From sending to showing, of all changes that were shown between the two.
@@ -273,8 +282,11 @@ impl Member {
         let mut seen = self.seen();
         seen.fallen += u64::from(seq < last);
         if frame.r#type == "status_change" {
-            // What a snapshot jumps over, it covers; a change may not jump.
-            seen.gaps += u64::from(last >= 0 && seq > last + 1);
+            // What a snapshot jumps over, it covers.
+            if last >= 0 {
+                seen.jumped.extend((last + 1..seq).map(|between| (self.pipeline, between)));
+            }
+            shared.told.lock().expect("nobody panics while holding it").insert((self.pipeline, seq));
             shared.frames.fetch_add(1, Ordering::Relaxed);
             let run = frame.data.and_then(|data| data.last_execution?.external_id.parse().ok());
             if let Some(delay) = run.and_then(|run| book.age(run, &frame.status)) {
