@@ -151,9 +151,9 @@ async fn fan_out(topology: &Topology, sockets: usize, goals: &mut Goals) -> anyh
     );
     // Changes that meet on their way come as one frame.
     goals.check(
-        delivered * 100 >= (changes * sockets) as u64 * 90 && tasks.len() == sockets && tasks.try_join_next().is_none(),
+        delivered * 2 >= (changes * sockets) as u64 && tasks.len() == sockets && tasks.try_join_next().is_none(),
         format!(
-            "{} edges, {sockets} sockets: at least 90 % of the changes came as frames, and no socket was closed",
+            "{} edges, {sockets} sockets: at least half of the changes came as frames of their own, and no socket was closed",
             edges.len()
         ),
     );
