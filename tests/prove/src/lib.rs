@@ -2,11 +2,14 @@
 //! For tests and for `prove`; the service knows nothing of this.
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
+pub mod accounts;
 pub mod across;
 pub mod broker_down;
 pub mod cluster;
 pub mod crash;
+pub mod findings;
 pub mod gate;
+pub mod ledger;
 pub mod perf;
 pub mod ports;
 pub mod process;
@@ -15,7 +18,9 @@ pub mod rolling;
 pub mod scene;
 pub mod server;
 pub mod topology;
+pub mod torture;
 pub mod watch;
+pub mod watcher;
 
 #[path = "../../../benches/rig.rs"]
 mod rig;

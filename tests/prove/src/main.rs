@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{across, broker_down, cluster, crash, perf, redis_empty, rolling};
+use pipecast_prove::{across, broker_down, cluster, crash, perf, redis_empty, rolling, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -20,6 +20,7 @@ enum Command {
     Perf(perf::Args),
     RedisEmpty(redis_empty::Args),
     Rolling(rolling::Args),
+    Torture(torture::Args),
 }
 
 #[tokio::main]
@@ -34,5 +35,6 @@ async fn main() -> anyhow::Result<()> {
         Command::Perf(args) => perf::run(args).await,
         Command::RedisEmpty(args) => redis_empty::run(args).await,
         Command::Rolling(args) => rolling::run(args).await,
+        Command::Torture(args) => torture::run(args).await,
     }
 }

@@ -10,11 +10,11 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
-/// Runs a program to its end.
+/// Runs a program to its end; what it said.
 ///
 /// # Errors
 /// With what it said, where it failed.
-pub fn run(command: &mut Command) -> anyhow::Result<()> {
+pub fn run(command: &mut Command) -> anyhow::Result<String> {
     let program = command.get_program().to_owned();
     let output = command.output().with_context(|| format!("cannot run {}", program.display()))?;
     ensure!(
@@ -24,5 +24,5 @@ pub fn run(command: &mut Command) -> anyhow::Result<()> {
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

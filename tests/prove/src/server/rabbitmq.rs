@@ -1,11 +1,12 @@
 //! A rabbitmq-server with a node of its own and memory that is bounded, at which the alarm of memory can be raised.
 //! Knows nothing of queues.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 
 use crate::process::{Process, Readiness, Recipe};
 use crate::{ports, root};
@@ -87,18 +88,32 @@ impl RabbitMq {
 
     /// Raises the alarm of memory: who publishes is blocked until it is cleared.
     pub async fn raise_alarm(&self) -> anyhow::Result<()> {
-        self.control(&["set_vm_memory_high_watermark", "0.00000001"]).await
+        self.control(&["set_vm_memory_high_watermark", "0.00000001"]).await.map(drop)
     }
 
     /// Clears it.
     pub async fn clear_alarm(&self) -> anyhow::Result<()> {
-        self.control(&["set_vm_memory_high_watermark", "absolute", MEMORY]).await
+        self.control(&["set_vm_memory_high_watermark", "absolute", MEMORY]).await.map(drop)
     }
 
-    /// Runs `rabbitmqctl` on this node.
-    pub async fn control(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    /// How many messages each queue holds, of those that hold any.
+    pub async fn waiting(&self) -> anyhow::Result<BTreeMap<String, u64>> {
+        let answer = self.control(&["-q", "list_queues", "--no-table-headers", "name", "messages"]).await?;
+        let queues = answer.lines().filter_map(|line| line.split_once('\t'));
+        let mut waiting = BTreeMap::new();
+        for (name, count) in queues {
+            let count = count.trim().parse().with_context(|| format!("rabbitmqctl says of {name}: {count}"))?;
+            if count > 0 {
+                waiting.insert(name.to_owned(), count);
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// Runs `rabbitmqctl` on this node; what it said.
+    pub async fn control(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let mut command = self.home.command("rabbitmqctl");
-        command.args(["-n", NODE, "--timeout", "30"]).args(arguments).stdin(Stdio::null());
+        command.args(["-n", NODE, "--timeout", "60"]).args(arguments).stdin(Stdio::null());
         tokio::task::spawn_blocking(move || super::run(&mut command)).await?
     }
 }

@@ -7,13 +7,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use pipecast_model::Timestamp;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::ledger::States;
 
 /// The service pings after 25 s of silence and so must be heard within that and a little more.
 const SILENCE: Duration = Duration::from_secs(40);
+
+/// How long a watcher that was cut off waits.
+const COMES_BACK_AFTER: Duration = Duration::from_millis(100);
 
 /// What a watcher has seen.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +30,20 @@ pub struct Seen {
     pub connects: u64,
     /// States that came with a lower sequence than the one before, on one connection or over two.
     pub fallen: u64,
+    /// When each new state of a pipeline was first seen, where that is recorded.
+    pub sightings: Vec<Sighting>,
     cursor: Option<String>,
+}
+
+/// A new state that was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Sighting {
+    /// Which pipeline.
+    pub pipeline: i64,
+    /// Its sequence.
+    pub seq: i64,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a watcher is told.
@@ -41,11 +60,13 @@ pub enum Form {
 /// A watcher of one path.
 #[derive(Clone, Debug)]
 pub struct Watcher {
+    /// Whom it asks.
+    pub address: SocketAddr,
     /// As in `pipeline/7`.
     pub path: String,
     form: Form,
-    /// What it has seen so far.
-    pub seen: Arc<Mutex<Seen>>,
+    records: bool,
+    seen: Arc<Mutex<Seen>>,
 }
 
 /// What a socket or a stream says; only the first two tell a state.
@@ -75,25 +96,60 @@ struct Data {
 }
 
 impl Watcher {
-    /// Watches `path` in this form until it is dropped with its task.
-    pub fn new(path: String, form: Form) -> Self {
+    /// Watches `path` at `address` in this form until it is dropped with its task.
+    pub fn new(address: SocketAddr, path: &str, form: Form) -> Self {
         Watcher {
-            path,
+            address,
+            path: path.to_owned(),
             form,
+            records: false,
             seen: Arc::default(),
         }
     }
 
+    /// The same, and it remembers when it saw each state of a pipeline.
+    pub fn recording(self) -> Self {
+        Watcher { records: true, ..self }
+    }
+
     /// Never returns.
-    pub async fn watch(self, address: SocketAddr) {
+    pub async fn watch(self) {
         loop {
-            let _ = self.watch_once(address).await;
-            sleep(Duration::from_millis(50)).await;
+            let _ = self.watch_once().await;
+            sleep(COMES_BACK_AFTER).await;
         }
     }
 
-    async fn watch_once(&self, address: SocketAddr) -> io::Result<()> {
-        let mut stream = TcpStream::connect(address).await?;
+    /// What it shows otherwise than `states`, which are those of the database; empty where it knows the truth.
+    pub fn differences(&self, states: &States) -> Vec<String> {
+        let seen = self.seen();
+        let expected: Vec<String> = match self.path.as_str() {
+            "monitor" => states.keys().filter(|topic| topic.starts_with("pipeline:")).cloned().collect(),
+            one => vec![one.replace('/', ":")],
+        };
+        expected
+            .iter()
+            // What does not exist is shown as unknown, with sequence 0.
+            .filter(|topic| match states.get(*topic) {
+                None => seen.states.get(*topic).is_some_and(|(seq, _)| *seq != 0),
+                there => seen.states.get(*topic) != there,
+            })
+            .map(|topic| {
+                format!(
+                    "{} ({:?}) at {} shows {topic} as {:?}, the database as {:?}",
+                    self.path,
+                    self.form,
+                    self.address,
+                    seen.states.get(topic),
+                    states.get(topic)
+                )
+            })
+            .collect()
+    }
+
+    async fn watch_once(&self) -> io::Result<()> {
+        let address = self.address;
+        let mut stream = timeout(SILENCE, TcpStream::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
         stream.write_all(self.request(address).as_bytes()).await?;
         let mut received = Vec::new();
         let head = loop {
@@ -154,29 +210,48 @@ impl Watcher {
         let mut seen = self.seen();
         if let Some(data) = frame.data.filter(|_| frame.topic == "monitor") {
             for entry in data.pipelines {
-                seen.note(entry.topic, entry.seq, entry.status);
+                seen.note(entry.topic, entry.seq, entry.status, self.records);
             }
             return;
         }
         if !self.path.ends_with("monitor") {
             seen.cursor = frame.id;
         }
-        seen.note(frame.topic, frame.seq, frame.status);
+        seen.note(frame.topic, frame.seq, frame.status, self.records);
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    /// What it has seen so far.
+    pub fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.seen.lock().expect("nobody panics while looking")
     }
 }
 
 impl Seen {
-    fn note(&mut self, topic: String, seq: Option<i64>, status: String) {
+    fn note(&mut self, topic: String, seq: Option<i64>, status: String, records: bool) {
         let seq = seq.unwrap_or_default();
-        if self.states.get(&topic).is_some_and(|(last, _)| seq < *last) {
+        let last = self.states.get(&topic).map(|(last, _)| *last);
+        if last.is_some_and(|last| seq < last) {
             self.fallen += 1;
+        }
+        let pipeline = topic.strip_prefix("pipeline:").and_then(|id| id.parse().ok());
+        if let (Some(pipeline), true, true) = (pipeline, records, last.is_none_or(|last| last < seq)) {
+            let at = Timestamp::now();
+            self.sightings.push(Sighting { pipeline, seq, at });
         }
         // Taken as it comes, even where it fell: a watcher that had to be cleverer than that would hide the fault.
         self.states.insert(topic, (seq, status));
+    }
+}
+
+/// Gives each watcher some time to know what the database knows, and tells of those that do not.
+pub async fn wrong(watchers: &[Watcher], states: &States, patience: Duration) -> Vec<String> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let wrong: Vec<String> = watchers.iter().flat_map(|watcher| watcher.differences(states)).collect();
+        if wrong.is_empty() || Instant::now() > deadline {
+            return wrong;
+        }
+        sleep(Duration::from_millis(100)).await;
     }
 }
 
