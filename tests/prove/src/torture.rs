@@ -91,6 +91,9 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<bool> {
     let seed = args.seed.unwrap_or_else(|| Timestamp::now().0.unsigned_abs() % 1_000_000);
     println!("torture: {} min at {}/s with seed {seed}", args.minutes, args.rate);
     let topology = Topology::start(plan(args.binary.clone(), folder)).await?;
+    for process in topology.processes() {
+        println!("  {:<10} {}", process.name(), process.address());
+    }
     let crowd = Crowd::gather(&topology);
     let mut nemesis = Nemesis::new(seed, Duration::from_secs_f64(args.every), topology.edges.len(), topology.workers.len());
     let minutes = Duration::from_secs_f64(args.minutes * 60.0);
@@ -207,14 +210,13 @@ impl Story {
     pub async fn judge(&mut self, ledger: &mut Ledger, crowd: &Crowd) -> anyhow::Result<Verdict> {
         let findings = examine(ledger, &self.accounts, &self.forge, &self.report).await?;
         let wrong = watcher::wrong(&crowd.watchers, &ledger.states().await?, Duration::from_secs(60)).await;
-        let sum = |of: fn(&watcher::Seen) -> u64| crowd.watchers.iter().map(|watcher| of(&watcher.seen())).sum();
         Ok(Verdict {
             findings,
             report: self.report.clone(),
             longest_outage: self.accounts.longest_outage(),
             watchers: crowd.watchers.len(),
-            connects: sum(|seen| seen.connects),
-            fallen: sum(|seen| seen.fallen),
+            connects: crowd.watchers.iter().map(|watcher| watcher.seen().connects).sum(),
+            fallen: crowd.watchers.iter().flat_map(Watcher::falls).collect(),
             wrong,
         })
     }
@@ -265,7 +267,7 @@ pub struct Verdict {
     /// What became of the deliveries.
     pub findings: Findings,
     /// States that came to a watcher after a newer one of the same topic.
-    pub fallen: u64,
+    pub fallen: Vec<String>,
     /// Watchers that do not know in the end what the database knows.
     pub wrong: Vec<String>,
     report: Report,
@@ -277,7 +279,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything is as it must be.
     pub fn is_good(&self) -> bool {
-        self.findings.are_good() && self.wrong.is_empty() && self.fallen == 0
+        self.findings.are_good() && self.wrong.is_empty() && self.fallen.is_empty()
     }
 }
 
@@ -292,9 +294,9 @@ impl std::fmt::Display for Verdict {
             self.findings,
             self.watchers,
             self.connects,
-            self.fallen,
+            self.fallen.len(),
             self.wrong.len()
         )?;
-        self.wrong.iter().take(10).try_for_each(|wrong| write!(f, "\n  {wrong}"))
+        self.wrong.iter().take(10).chain(self.fallen.iter().take(10)).try_for_each(|wrong| write!(f, "\n  {wrong}"))
     }
 }

@@ -19,7 +19,7 @@ use crate::ledger::States;
 const SILENCE: Duration = Duration::from_secs(40);
 
 /// How long a watcher that was cut off waits.
-const COMES_BACK_AFTER: Duration = Duration::from_millis(100);
+const COMES_BACK_AFTER: Duration = Duration::from_millis(250);
 
 /// What a watcher has seen.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ pub struct Seen {
     pub states: HashMap<String, (i64, String)>,
     /// How often it connected.
     pub connects: u64,
-    /// States that came with a lower sequence than the one before, on one connection or over two.
-    pub fallen: u64,
+    /// States that came with a lower sequence than the one before, on one connection or over two: when and which.
+    pub fallen: Vec<String>,
     /// When each new state of a pipeline was first seen, where that is recorded.
     pub sightings: Vec<Sighting>,
     cursor: Option<String>,
@@ -129,22 +129,30 @@ impl Watcher {
         };
         expected
             .iter()
-            // What does not exist is shown as unknown, with sequence 0.
+            // What does not exist, or not any more because it was merged into another, is shown as unknown.
             .filter(|topic| match states.get(*topic) {
-                None => seen.states.get(*topic).is_some_and(|(seq, _)| *seq != 0),
+                None => seen.states.get(*topic).is_some_and(|(_, status)| status != "unknown"),
                 there => seen.states.get(*topic) != there,
             })
             .map(|topic| {
                 format!(
-                    "{} ({:?}) at {} shows {topic} as {:?}, the database as {:?}",
-                    self.path,
-                    self.form,
-                    self.address,
+                    "{} shows {topic} as {:?}, the database as {:?}",
+                    self.name(),
                     seen.states.get(topic),
                     states.get(topic)
                 )
             })
             .collect()
+    }
+
+    /// How it is called in an account.
+    fn name(&self) -> String {
+        format!("{} ({:?}) at {}", self.path, self.form, self.address)
+    }
+
+    /// Every fall, with whose it was.
+    pub fn falls(&self) -> Vec<String> {
+        self.seen().fallen.iter().map(|fall| format!("{}: {fall}", self.name())).collect()
     }
 
     async fn watch_once(&self) -> io::Result<()> {
@@ -163,10 +171,11 @@ impl Watcher {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.seen().connects += 1;
+        let mut events = Vec::new();
         loop {
             if self.form == Form::Events {
-                // Chunks of the transfer encoding are lines of their own, and no event has a line like theirs.
-                while let Some(line) = take_line(&mut received) {
+                take_chunks(&mut received, &mut events)?;
+                while let Some(line) = take_line(&mut events) {
                     if let Some(data) = line.strip_prefix(b"data: ") {
                         self.note(serde_json::from_slice(data)?);
                     }
@@ -230,8 +239,9 @@ impl Seen {
     fn note(&mut self, topic: String, seq: Option<i64>, status: String, records: bool) {
         let seq = seq.unwrap_or_default();
         let last = self.states.get(&topic).map(|(last, _)| *last);
-        if last.is_some_and(|last| seq < last) {
-            self.fallen += 1;
+        if let Some(last) = last.filter(|last| seq < *last) {
+            let fall = format!("{} {topic} fell from {last} to {seq} ({status}) on connection {}", Timestamp::now(), self.connects);
+            self.fallen.push(fall);
         }
         let pipeline = topic.strip_prefix("pipeline:").and_then(|id| id.parse().ok());
         if let (Some(pipeline), true, true) = (pipeline, records, last.is_none_or(|last| last < seq)) {
@@ -260,6 +270,22 @@ async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> 
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }
+}
+
+/// Moves what whole chunks of the transfer encoding carry. A proxy cuts them where it likes, in the middle of a line too.
+fn take_chunks(received: &mut Vec<u8>, content: &mut Vec<u8>) -> io::Result<()> {
+    while let Some(end) = received.windows(2).position(|two| two == b"\r\n") {
+        let length = std::str::from_utf8(&received[..end]).ok().and_then(|length| usize::from_str_radix(length, 16).ok());
+        let length = length.ok_or(io::ErrorKind::InvalidData)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // Whole only with the line end behind it.
+        let Some(chunk) = received.get(end + 2..end + 4 + length) else { break };
+        content.extend_from_slice(&chunk[..length]);
+        received.drain(..end + 4 + length);
+    }
+    Ok(())
 }
 
 /// The first whole line, without its end.
