@@ -66,6 +66,8 @@ pub struct Watcher {
     pub path: String,
     form: Form,
     records: bool,
+    /// Whether it is always the same edge that answers.
+    is_pinned: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -103,6 +105,7 @@ impl Watcher {
             path: path.to_owned(),
             form,
             records: false,
+            is_pinned: true,
             seen: Arc::default(),
         }
     }
@@ -110,6 +113,11 @@ impl Watcher {
     /// The same, and it remembers when it saw each state of a pipeline.
     pub fn recording(self) -> Self {
         Watcher { records: true, ..self }
+    }
+
+    /// The same through a proxy, behind which another edge may answer each time.
+    pub fn behind_a_proxy(self) -> Self {
+        Watcher { is_pinned: false, ..self }
     }
 
     /// Never returns.
@@ -171,6 +179,11 @@ impl Watcher {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.seen().connects += 1;
+        if !self.is_pinned && self.path == "monitor" {
+            // The monitor has no cursor, so an edge that is behind cannot know that this watcher has come from one that was not. Its
+            // snapshot takes the place of all that was seen.
+            self.seen().states.clear();
+        }
         let mut events = Vec::new();
         loop {
             if self.form == Form::Events {
@@ -240,7 +253,11 @@ impl Seen {
         let seq = seq.unwrap_or_default();
         let last = self.states.get(&topic).map(|(last, _)| *last);
         if let Some(last) = last.filter(|last| seq < *last) {
-            let fall = format!("{} {topic} fell from {last} to {seq} ({status}) on connection {}", Timestamp::now(), self.connects);
+            let fall = format!(
+                "{} {topic} fell from {last} to {seq} ({status}) on connection {}",
+                Timestamp::now(),
+                self.connects
+            );
             self.fallen.push(fall);
         }
         let pipeline = topic.strip_prefix("pipeline:").and_then(|id| id.parse().ok());
@@ -275,7 +292,9 @@ async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> 
 /// Moves what whole chunks of the transfer encoding carry. A proxy cuts them where it likes, in the middle of a line too.
 fn take_chunks(received: &mut Vec<u8>, content: &mut Vec<u8>) -> io::Result<()> {
     while let Some(end) = received.windows(2).position(|two| two == b"\r\n") {
-        let length = std::str::from_utf8(&received[..end]).ok().and_then(|length| usize::from_str_radix(length, 16).ok());
+        let length = std::str::from_utf8(&received[..end])
+            .ok()
+            .and_then(|length| usize::from_str_radix(length, 16).ok());
         let length = length.ok_or(io::ErrorKind::InvalidData)?;
         if length == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
