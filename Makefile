@@ -18,7 +18,7 @@ up: ## Start docker-compose.yml: two edges, two workers and an admin on PostgreS
 cluster: ## Start the same topology as processes here, on servers of their own, fed with a simulation; no containers needed
 	@deploy/cluster.sh
 
-test: ## Everything that must pass: format, lints, docs, tests on SQLite and PostgreSQL, the page in a real browser
+test: ## Everything that must pass: format, lints, docs, tests on every backend, the page in a real browser, torture for two minutes
 	@tests/run.sh
 
 check: ## The quick part of `make test`: format and lints

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
 use pipecast::health::probe;
-use pipecast::roles::{self, Role};
+use pipecast::roles::{self, Role, archive};
 use pipecast::{openapi, simulate, telemetry};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
@@ -36,6 +36,31 @@ enum Command {
     },
     /// Brings the database up to this build's schema
     Migrate,
+    /// Writes all that is kept here and in the database into one file, while everything runs
+    Backup {
+        /// The archive; readable by its owner alone
+        file: PathBuf,
+        /// Replace a file of that name
+        #[arg(long)]
+        force: bool,
+    },
+    /// Brings back what a backup holds, into an empty database; every process that uses it must be stopped
+    Restore {
+        /// The archive
+        file: PathBuf,
+        /// Put it in the place of what the database holds
+        #[arg(long)]
+        force: bool,
+    },
+    /// Copies the database to another place or engine; every process that uses it must be stopped
+    Move {
+        /// Where to: postgres://USER@HOST/DATABASE (password in PGPASSWORD or ~/.pgpass) or sqlite:PATH
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// Put it in the place of what is there
+        #[arg(long)]
+        force: bool,
+    },
     /// Asks the process that runs with these settings how it is; ends with 0 where it does its work
     Health {
         /// The parts that it runs, which say its port where none is set [default: all]
@@ -67,6 +92,9 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
     match command {
         Command::Serve { roles } => serve(load(config)?, roles),
         Command::Migrate => runtime()?.block_on(roles::migrate(&load(config)?)),
+        Command::Backup { file, force } => print(&runtime()?.block_on(archive::backup(&load(config)?, &file, force))?),
+        Command::Restore { file, force } => print(&runtime()?.block_on(archive::restore(load(config)?, &file, force))?),
+        Command::Move { to, force } => print(&runtime()?.block_on(archive::move_database(&load(config)?, &to, force))?),
         Command::Health { roles, live } => {
             let config = Config::load(config.as_deref(), std::env::vars())?.config;
             let path = if live { "/health/live" } else { "/health/ready" };

@@ -21,6 +21,7 @@ use crate::live::{self, Live};
 use crate::webhooks::Receiver;
 use crate::{openapi, routes, server, telemetry};
 
+pub mod archive;
 mod fabric;
 mod parts;
 mod running;

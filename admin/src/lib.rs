@@ -2,20 +2,24 @@
 //! Knows nothing of sockets and of who watches: what has changed is announced on bus and cache.
 //!
 //! Two parts run by themselves: a [`Worker`], of which there may be several processes, and [`retention::run`], which any number of
-//! processes may call and one does at a time.
+//! processes may call and one does at a time. [`archive`] is for commands, with everything stopped or beside what runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_model::{Delivery, Facts};
 use pipecast_store::{Reader, Writer};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 mod announce;
+pub mod archive;
 mod consumers;
 pub mod intake;
+#[cfg(test)]
+mod poison;
 pub mod retention;
 mod settle;
 
@@ -65,6 +69,10 @@ impl Worker {
     ///
     /// Dropped before it returns, it leaves what a crash leaves: nothing is lost, and the next start announces what is due.
     pub async fn run(self, ending: CancellationToken) -> Result<(), Ended> {
+        self.run_with(intake::understand, ending).await
+    }
+
+    async fn run_with(self, intake: fn(&Delivery) -> Facts, ending: CancellationToken) -> Result<(), Ended> {
         let told = Arc::new(announce::Told::default());
         let (committed, inbox) = mpsc::channel(COMMITTED);
         let (done, announced) = mpsc::channel(settle::WAITING);
@@ -85,6 +93,7 @@ impl Worker {
             writer: self.writer,
             told,
             committed,
+            intake,
         };
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, &'static str> = HashMap::new();

@@ -4,11 +4,14 @@
 mod access;
 mod api;
 mod app;
+mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
 mod broker;
+mod clock;
 mod command;
 mod config;
+mod disk;
 mod foreign;
 mod forge;
 mod health;
@@ -27,5 +30,7 @@ mod signatures;
 mod socket;
 mod split;
 mod spool;
+mod storm;
+mod testing;
 mod trust;
 mod webhooks;

@@ -135,6 +135,30 @@ pub(crate) fn reading(place: Place) -> Place {
     }
 }
 
+/// How a connection that reads everything in one go is set up: as one that reads, and without limits on how long that takes.
+pub(crate) fn snapshotting(place: Place) -> Place {
+    match place {
+        On::Sqlite(_) => reading(place),
+        On::Postgres(options) => On::Postgres(options.options([
+            ("default_transaction_read_only", "on"),
+            ("statement_timeout", "0"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ])),
+    }
+}
+
+/// How a connection that fills a whole database is set up: its one commit is synced by itself, and it may take long.
+pub(crate) fn loading(place: Place) -> Place {
+    match writing(place) {
+        On::Sqlite(options) => On::Sqlite(options.synchronous(SqliteSynchronous::Full)),
+        On::Postgres(options) => On::Postgres(options.options([
+            ("statement_timeout", "0"),
+            ("lock_timeout", "10s"),
+            ("idle_in_transaction_session_timeout", "0"),
+        ])),
+    }
+}
+
 /// The pool that writes: one connection on SQLite. On PostgreSQL it connects when it is first used.
 pub(crate) async fn connect_writer(options: &Options) -> Result<Pool> {
     match writing(place(&options.url)?) {

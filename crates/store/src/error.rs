@@ -25,8 +25,14 @@ pub enum Error {
     #[error("the schema is older than this build; run `pipecast migrate`")]
     NotMigrated,
     /// The schema is newer than this build.
-    #[error("the schema is from a newer build of pipecast; a downgrade is not possible, restore a backup from before the upgrade")]
+    #[error("the schema is from a newer build of pipecast; a downgrade is not possible, restore a backup from before the upgrade into an empty database")]
     NewerSchema,
+    /// There is something where an empty database is needed.
+    #[error("the database is not empty: {0} has rows")]
+    NotEmpty(String),
+    /// Others use a database that has to be ours alone.
+    #[error("{0} connections of pipecast to the database are open; stop every process that uses it first")]
+    InUse(i64),
     /// SQLite before 3.51.3 can corrupt a database in WAL mode.
     #[error("sqlite {0} is too old: versions before 3.51.3 can corrupt a database in WAL mode")]
     OldSqlite(String),

@@ -2,6 +2,7 @@
 //! A [`Reader`] cannot write, and a [`Writer`] can only begin a [`Tx`]. Knows nothing of HTTP, queues or sockets.
 
 mod alone;
+pub mod archive;
 mod change;
 mod delivery;
 mod durability;

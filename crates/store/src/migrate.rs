@@ -46,17 +46,55 @@ pub async fn migrate(options: &Options) -> Result<()> {
 async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
     let mut tx = connection.begin_with("BEGIN IMMEDIATE").await.attempted(ATTEMPTED)?;
-    // `run` says the same, but a future that holds it cannot move to another thread.
-    SQLITE.run_direct(None, &mut *tx, false).await.map_err(|error| refusal(error, &SQLITE))?;
-    sqlx::query(MINT_EPOCH).bind(Epoch::mint().0).execute(&mut *tx).await.attempted(ATTEMPTED)?;
-    renew_epoch_after_boot(&mut tx, &boot()).await?;
-    for (table, _) in SHARED_IDS {
-        const ADD: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $1)";
-        const RAISE: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1 AND seq < $2";
-        sqlx::query(ADD).bind(table).execute(&mut *tx).await.attempted(ATTEMPTED)?;
-        sqlx::query(RAISE).bind(table).bind(first_id - 1).execute(&mut *tx).await.attempted(ATTEMPTED)?;
-    }
+    bring_sqlite(&mut tx, first_id).await?;
     tx.commit().await.attempted(ATTEMPTED)
+}
+
+/// The whole way, in the transaction of the caller.
+pub(crate) async fn bring_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Result<()> {
+    const ATTEMPTED: &str = "migrate the database";
+    // `run` says the same, but a future that holds it cannot move to another thread.
+    SQLITE
+        .run_direct(None, &mut *connection, false)
+        .await
+        .map_err(|error| refusal(error, &SQLITE))?;
+    sqlx::query(MINT_EPOCH)
+        .bind(Epoch::mint().0)
+        .execute(&mut *connection)
+        .await
+        .attempted(ATTEMPTED)?;
+    renew_epoch_after_boot(connection, &boot()).await?;
+    for (table, _) in SHARED_IDS {
+        raise_sqlite(connection, table, first_id - 1).await?;
+    }
+    Ok(())
+}
+
+/// Sees to it that the next id of a table is greater than this one.
+pub(crate) async fn raise_sqlite(connection: &mut SqliteConnection, table: &str, last_id: i64) -> Result<()> {
+    const ATTEMPTED: &str = "set where ids go on";
+    const ADD: &str = "INSERT INTO sqlite_sequence (name, seq) SELECT $1, 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = $1)";
+    const RAISE: &str = "UPDATE sqlite_sequence SET seq = $2 WHERE name = $1 AND seq < $2";
+    sqlx::query(ADD).bind(table).execute(&mut *connection).await.attempted(ATTEMPTED)?;
+    sqlx::query(RAISE)
+        .bind(table)
+        .bind(last_id)
+        .execute(connection)
+        .await
+        .attempted(ATTEMPTED)
+        .map(drop)
+}
+
+/// The schema as it was after the migration `target`, in a database that has none.
+pub(crate) async fn lay_sqlite(connection: &mut SqliteConnection, target: i64) -> Result<()> {
+    let laid = SQLITE.run_direct(Some(target), connection, false).await;
+    laid.map_err(|error| refusal(error, &SQLITE))
+}
+
+/// The same on PostgreSQL.
+pub(crate) async fn lay_postgres(connection: &mut PgConnection, target: i64) -> Result<()> {
+    let laid = POSTGRES.run_direct(Some(target), connection, false).await;
+    laid.map_err(|error| refusal(error, &POSTGRES))
 }
 
 /// Commits that were not synced when the machine went down are gone, and the sequences they gave are given again, to other states.
@@ -80,7 +118,7 @@ fn boot() -> String {
 }
 
 /// On PostgreSQL the migrator holds an advisory lock of its own while it works.
-async fn migrate_postgres(connection: &mut PgConnection, first_id: i64) -> Result<()> {
+pub(crate) async fn migrate_postgres(connection: &mut PgConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
     POSTGRES
         .run_direct(None, &mut *connection, false)
@@ -128,6 +166,30 @@ pub(crate) async fn recognise(pool: &Pool) -> Result<Epoch> {
     const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
     let epoch: Option<String> = on!(pool, |db| sqlx::query_scalar(EPOCH).fetch_optional(db).await).attempted("read the epoch")?;
     epoch.map(Epoch).ok_or(Error::NotMigrated)
+}
+
+/// The newest migration that was applied here and the newest that this build knows; `None` where there is no schema yet.
+pub(crate) async fn applied(db: On<&mut SqliteConnection, &mut PgConnection>) -> Result<Option<(i64, i64)>> {
+    const APPLIED: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success = TRUE";
+    let (found, known): (sqlx::Result<Option<i64>>, i64) = match db {
+        On::Sqlite(db) => (sqlx::query_scalar(APPLIED).fetch_one(db).await, newest(&SQLITE)),
+        On::Postgres(db) => {
+            // Asked for by name first: on PostgreSQL a failed statement would spoil the transaction.
+            const THERE: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+            let there: bool = sqlx::query_scalar(THERE).fetch_one(&mut *db).await.attempted("look for the schema")?;
+            let found = if there { sqlx::query_scalar(APPLIED).fetch_one(db).await } else { Ok(None) };
+            (found, newest(&POSTGRES))
+        }
+    };
+    match found {
+        Err(sqlx::Error::Database(error)) if error.message().starts_with("no such table") => Ok(None),
+        other => Ok(other.attempted("read which migrations were applied")?.map(|newest| (newest, known))),
+    }
+}
+
+/// The newest migration of this build, the same on both engines.
+pub(crate) fn known() -> i64 {
+    newest(&SQLITE)
 }
 
 fn newest(migrator: &Migrator) -> i64 {

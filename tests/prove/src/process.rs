@@ -139,8 +139,15 @@ impl Process {
     /// # Errors
     /// Where it does not end even so.
     pub async fn kill(&self) -> anyhow::Result<()> {
-        self.kill_all();
-        self.ended(Duration::from_secs(20)).await
+        let all = self.kill_all();
+        self.ended(Duration::from_secs(20)).await?;
+        // A server that is started again while one of its helpers is still ending finds its memory in use, and ends.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while all.iter().any(|id| is_there(*id)) {
+            ensure!(Instant::now() < deadline, "what {} has started does not end", self.name());
+            sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
     /// Stops it and all that it has started: connections stay, and nobody answers.
@@ -196,14 +203,15 @@ impl Process {
         }
     }
 
-    fn kill_all(&self) {
-        if let Some(id) = self.id() {
-            // Once it is dead, nobody knows any more whom it has started.
-            send("STOP", &[id]);
-            let mut all = descendants(id);
-            all.push(id);
-            send("KILL", &all);
-        }
+    /// Returns whom it has killed.
+    fn kill_all(&self) -> Vec<u32> {
+        let Some(id) = self.id() else { return Vec::new() };
+        // Once it is dead, nobody knows any more whom it has started.
+        send("STOP", &[id]);
+        let mut all = descendants(id);
+        all.push(id);
+        send("KILL", &all);
+        all
     }
 
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
@@ -252,6 +260,11 @@ fn descendants(id: u32) -> Vec<u32> {
     }
     all.retain(|other| *other != id);
     all
+}
+
+/// Whether it has not ended yet; one that nobody has asked for since has.
+fn is_there(id: u32) -> bool {
+    std::fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn send(signal: &str, ids: &[u32]) {

@@ -22,12 +22,16 @@ mod board;
 mod file;
 mod lock;
 mod reader;
+mod stock;
 mod writer;
 
 use board::Board;
 use file::{Change, QueueFile};
 use reader::QueueReader;
 use writer::{Insert, Job, Writer};
+
+pub use lock::{Hold, hold};
+pub use stock::{Stock, Stored};
 
 /// Bodies that wait for their first commit, all together. Who comes beyond that waits until the writer has caught up.
 const UNCOMMITTED_BYTES: usize = 64 << 20;
@@ -91,7 +95,7 @@ impl EmbeddedQueue {
     /// `Unavailable` where the file cannot be opened or another process holds it; the cause names that process.
     pub async fn open(options: Options) -> Result<Self> {
         let (file, reader) = QueueFile::open(&options.path).await?;
-        let board = reader.load().await?;
+        let board = reader.load(options.retry_cap).await?;
         board.show_depth();
         let shared = Arc::new(Shared {
             board: Mutex::new(board),

@@ -45,7 +45,7 @@ impl Ground {
                 // A schema serves as well as a database, and takes no checkpoint to make and to drop.
                 let create = AssertSqlSafe(format!("CREATE SCHEMA {name}"));
                 sqlx::query(create).execute(&mut server().await).await.unwrap();
-                format!("{}?options[search_path]={name}", server_url())
+                format!("{}?application_name={name}&options[search_path]={name}", server_url())
             }
         };
         let options = Options {

@@ -2,6 +2,7 @@
 //! Knows the public face of the store, and SQL only to look at rows.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod archive;
 mod ground;
 mod ledger;
 mod merging;

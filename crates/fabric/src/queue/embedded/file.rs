@@ -73,6 +73,22 @@ impl Change {
 #[error("its schema is {0}, this build knows {SCHEMA}")]
 struct NewerSchema(i64);
 
+/// The file's schema, 0 where it has none yet.
+///
+/// # Errors
+/// `Unavailable` where it cannot be read, or a newer build has written it.
+pub(super) async fn refuse_newer(connection: &mut SqliteConnection, attempted: &'static str) -> Result<i64> {
+    let schema: i64 = sqlx::query_scalar("PRAGMA user_version")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable(attempted))?;
+    if schema > SCHEMA {
+        let source = Box::new(NewerSchema(schema));
+        return Err(Error::Unavailable { attempted, source });
+    }
+    Ok(schema)
+}
+
 /// The writing side. Holds the lock as long as it lives.
 #[derive(Debug)]
 pub(super) struct QueueFile {
@@ -98,13 +114,7 @@ impl QueueFile {
             .disable_statement_logging();
         let failed = unavailable("open the queue file");
         let mut connection = SqliteConnection::connect_with(&options).await.map_err(&failed)?;
-        let schema: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await.map_err(&failed)?;
-        if schema > SCHEMA {
-            return Err(Error::Unavailable {
-                attempted: "open the queue file",
-                source: Box::new(NewerSchema(schema)),
-            });
-        }
+        let schema = refuse_newer(&mut connection, "open the queue file").await?;
         if schema < SCHEMA {
             sqlx::raw_sql(CREATE).execute(&mut connection).await.map_err(&failed)?;
         }

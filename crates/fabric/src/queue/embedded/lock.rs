@@ -15,6 +15,25 @@ struct Held {
     holder: String,
 }
 
+/// The lock of a queue file without the queue: while it is held, no process can open it.
+#[derive(Debug)]
+pub struct Hold(File);
+
+/// Takes it, for work on the data of a process that must not run meanwhile.
+///
+/// # Errors
+/// `Unavailable` where another process has the file open; the cause names that process.
+pub fn hold(path: &Path) -> Result<Hold> {
+    lock_beside(path).map(Hold)
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        // It ends with the process at the latest.
+        drop(self.0.unlock());
+    }
+}
+
 /// An exclusive lock that ends with the process, and our process id in it for whoever comes second.
 pub(super) fn lock_beside(path: &Path) -> Result<File> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| Error::Unavailable {
