@@ -106,7 +106,7 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<bool> {
     let mut ledger = Ledger::Postgres(topology.postgres.connect().await?);
     story.accounts.drained(&mut ledger, DRAINS_WITHIN).await?;
     println!("drained {:.1} s after that", healed.elapsed().as_secs_f64());
-    let verdict = story.judge(&mut ledger, &crowd).await?;
+    let verdict = story.judge(&mut ledger, &crowd, Duration::from_secs(60)).await?;
     println!("{}", Visibility::measure(&mut ledger, &story.accounts, &crowd.recorders).await?);
     tell(&deeds);
     println!("{verdict}");
@@ -214,13 +214,13 @@ impl Story {
         Ok(Story { forge, accounts, report })
     }
 
-    /// Compares everything with everything.
+    /// Compares everything with everything. Watchers have `patience` to learn the last of it.
     ///
     /// # Errors
     /// Where the ledger cannot be read.
-    pub async fn judge(&mut self, ledger: &mut Ledger, crowd: &Crowd) -> anyhow::Result<Verdict> {
+    pub async fn judge(&mut self, ledger: &mut Ledger, crowd: &Crowd, patience: Duration) -> anyhow::Result<Verdict> {
         let findings = examine(ledger, &self.accounts, &self.forge, &self.report).await?;
-        let wrong = watcher::wrong(&crowd.watchers, &ledger.states().await?, Duration::from_secs(60)).await;
+        let wrong = watcher::wrong(&crowd.watchers, &ledger.states().await?, patience).await;
         Ok(Verdict {
             findings,
             report: self.report.clone(),

@@ -327,3 +327,36 @@ fn take_frame(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     received.drain(..header + length);
     Some((first, payload))
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_older_than_one_before_is_a_fall() {
+        let mut seen = Seen::default();
+        for (seq, status) in [(1, "queued"), (3, "running"), (3, "running"), (2, "queued")] {
+            seen.note("pipeline:1".to_owned(), Some(seq), status.to_owned(), true);
+        }
+
+        assert_eq!(seen.fallen.len(), 1);
+        assert_eq!(seen.states["pipeline:1"], (2, "queued".to_owned()));
+        assert_eq!(seen.sightings.iter().map(|sighting| sighting.seq).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn chunks_may_be_cut_in_the_middle_of_a_line() {
+        let (mut received, mut content) = (b"5\r\ndata:\r\n7\r\n hello".to_vec(), Vec::new());
+
+        take_chunks(&mut received, &mut content).unwrap();
+        assert_eq!(content, b"data:");
+        received.extend_from_slice(b"\n\r\n");
+        take_chunks(&mut received, &mut content).unwrap();
+
+        assert_eq!(take_line(&mut content).unwrap(), b"data: hello");
+        received.extend_from_slice(b"0\r\n\r\n");
+        assert!(take_chunks(&mut received, &mut content).is_err(), "the end of the stream");
+    }
+}
