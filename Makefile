@@ -3,9 +3,10 @@
 SHELL := /bin/bash
 PORT ?= 8080
 SIMULATE ?= 1
-export PORT SIMULATE
+MINUTES ?= 3
+export PORT SIMULATE MINUTES SEED
 
-.PHONY: help run up cluster test check page bench prove coverage
+.PHONY: help run up cluster test check page bench torture prove coverage
 help: ## Print this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
@@ -30,7 +31,10 @@ page: ## Build web/dist, the page that the binary carries
 bench: ## Measure against floors in the same run and print ratios (about 15 minutes)
 	@deploy/bench.sh
 
-prove: ## The long proof: fifty kills while hosts deliver, and nothing lost (about 10 minutes with the build)
+torture: ## Break every process and server of that topology while hosts deliver, and lose nothing; MINUTES=30, SEED=… for the same again
+	@deploy/torture.sh
+
+prove: ## The long proofs: fifty kills of one process five times over, half an hour of torture (about 50 minutes with the build)
 	@deploy/prove.sh
 
 coverage: ## Line coverage of the workspace, printed
