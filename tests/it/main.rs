@@ -4,11 +4,13 @@
 mod access;
 mod api;
 mod app;
+mod archive;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
 mod broker;
 mod command;
 mod config;
+mod drill;
 mod foreign;
 mod forge;
 mod health;
@@ -28,4 +30,5 @@ mod socket;
 mod split;
 mod spool;
 mod trust;
+mod upgrade;
 mod webhooks;

@@ -16,14 +16,14 @@ use crate::socket::{Frame, Socket, Stream};
 const SOCKETS: usize = 1_000;
 
 /// The service in a process of its own, killed when it is dropped.
-struct Process {
+pub struct Process {
     child: Child,
-    address: SocketAddr,
+    pub address: SocketAddr,
     _data: tempfile::TempDir,
 }
 
 impl Process {
-    fn start(settings: &[(&str, &str)]) -> Process {
+    pub fn start(settings: &[(&str, &str)]) -> Process {
         let data = tempfile::tempdir().unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pipecast"))
             .arg("serve")
@@ -48,12 +48,12 @@ impl Process {
         Process { child, address, _data: data }
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         assert!(Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap().success());
     }
 
     /// Waits for its end; how long that took, and whether it was a good one.
-    fn ended(&mut self, patience: Duration) -> (Duration, bool) {
+    pub fn ended(&mut self, patience: Duration) -> (Duration, bool) {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -70,7 +70,7 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    async fn deliver(&self, body: &Value) {
+    pub async fn deliver(&self, body: &Value) {
         let body = body.to_string();
         let request = Request::post("/webhooks/github", body.clone())
             .header("X-GitHub-Event", "workflow_run")

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp, Topic};
 use pipecast_store::{Error, Noted};
 
 use crate::ground::{Engine, Ground, Open, delivery, execution, run};
@@ -104,7 +104,15 @@ async fn writers_of_one_project_lose_nothing_of_each_other() {
         }
         writers.join_all().await;
 
-        let pipelines = open.reader.list_pipeline_states(None, 10).await.unwrap();
+        let newest: Vec<Topic> = open
+            .reader
+            .list_newest_seqs(10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(id, _)| Topic::Pipeline(id))
+            .collect();
+        let pipelines = open.reader.list_states(&newest).await.unwrap();
 
         assert_eq!(pipelines.len(), 1);
         assert_eq!(open.ground.count("executions").await, 20);
