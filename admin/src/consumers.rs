@@ -205,7 +205,7 @@ impl Consumer {
         let mut tx = self.writer.begin().await?;
         // Projects first and in one order, dirty topics last: so two writers never wait for each other in a circle.
         let deliveries: Vec<_> = items.iter().filter_map(Item::delivery).collect();
-        tx.hold_projects(&deliveries).await?;
+        tx.foresee(&deliveries).await?;
         for item in items {
             let (outcome, changed) = apply(&mut tx, item).await?;
             outcomes.push(outcome);
