@@ -238,8 +238,10 @@ impl Inner {
         let last = match Heard::read(message) {
             Heard::Ours(announcement) => Arc::new(Last::new(&announcement)),
             Heard::Strange(error) => {
-                warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
-                health.doubt(topic);
+                reads::count_strange("bus");
+                if health.doubt(topic) {
+                    warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
+                }
                 return;
             }
             Heard::Foreign(telling) => return self.hear_foreign(topic, telling),
