@@ -121,6 +121,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         None
     };
 
+    let opened = (reader.clone(), Arc::clone(&writer));
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
@@ -230,6 +231,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         drain,
         workers,
         queue: ports.map(|ports| ports.queue),
+        store: opened,
         grace: listener.drain_grace,
         deadline: listener.drain_deadline,
     })

@@ -133,6 +133,20 @@ impl Watch {
         }
     }
 
+    /// The same for a watcher that comes back with the cursor of the last state that it saw. Where that is newer than what is known here,
+    /// as when this node cannot hear the bus and the one that the watcher comes from could, the database is asked first: nobody is shown a
+    /// state older than one that they have seen.
+    ///
+    /// # Errors
+    /// Those of [`Watch::join`], and `Store` where the newer state cannot be read.
+    pub async fn join_from(&self, topic: Topic, bell: &Arc<Bell>, since: Option<&str>) -> Result<Listener> {
+        let listener = self.join(topic, bell).await?;
+        if since.is_some_and(|since| self.inner.is_ahead(since, listener.feed())) {
+            self.inner.reread(std::slice::from_ref(listener.feed())).await?;
+        }
+        Ok(listener)
+    }
+
     /// How many topics this node keeps current.
     pub fn topics(&self) -> usize {
         self.inner.count_feeds()
@@ -182,6 +196,15 @@ impl Inner {
         self.feeds.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
     }
 
+    /// Whether a cursor is of this epoch and newer than the feed. One that is made up costs a reading of the database.
+    fn is_ahead(&self, since: &str, feed: &Feed) -> bool {
+        let Some((epoch, seq)) = since.rsplit_once('-').and_then(|(epoch, seq)| Some((epoch, seq.parse::<i64>().ok()?))) else {
+            return false;
+        };
+        let known = feed.last().map_or(0, |last| last.seq);
+        known < seq && self.reader.epoch().is_some_and(|current| current.0 == epoch)
+    }
+
     fn keys(&self, topic: Topic) -> usize {
         if topic == Topic::Monitor { self.settings.monitor_pipelines } else { 1 }
     }
@@ -215,8 +238,10 @@ impl Inner {
         let last = match Heard::read(message) {
             Heard::Ours(announcement) => Arc::new(Last::new(&announcement)),
             Heard::Strange(error) => {
-                warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
-                health.doubt(topic);
+                reads::count_strange("bus");
+                if health.doubt(topic) {
+                    warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
+                }
                 return;
             }
             Heard::Foreign(telling) => return self.hear_foreign(topic, telling),

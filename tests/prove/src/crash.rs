@@ -150,7 +150,7 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
         task.abort();
     }
     let connects: u64 = watchers.iter().map(|watcher| watcher.seen().connects).sum();
-    let fallen: u64 = watchers.iter().map(|watcher| watcher.seen().fallen).sum();
+    let fallen: Vec<String> = watchers.iter().flat_map(Watcher::falls).collect();
     println!("{report}");
     println!(
         "kills {}, longest outage {:.2} s (from the kill to the next acknowledgement)",
@@ -159,14 +159,15 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
     );
     println!("{findings}");
     println!(
-        "watchers {}, connected {connects} times, sequences that fell {fallen}, wrong in the end {}",
+        "watchers {}, connected {connects} times, sequences that fell {}, wrong in the end {}",
         watchers.len(),
+        fallen.len(),
         wrong_watchers.len()
     );
-    for wrong in &wrong_watchers {
+    for wrong in wrong_watchers.iter().chain(&fallen) {
         println!("  {wrong}");
     }
-    Ok(findings.are_good() && wrong_watchers.is_empty() && fallen == 0)
+    Ok(findings.are_good() && wrong_watchers.is_empty() && fallen.is_empty())
 }
 
 /// Of the whole, of pipelines and of executions, some that come at once and some that are not there yet, in every form.

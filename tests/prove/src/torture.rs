@@ -91,6 +91,9 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<bool> {
     let seed = args.seed.unwrap_or_else(|| Timestamp::now().0.unsigned_abs() % 1_000_000);
     println!("torture: {} min at {}/s with seed {seed}", args.minutes, args.rate);
     let topology = Topology::start(plan(args.binary.clone(), folder)).await?;
+    for process in topology.processes() {
+        println!("  {:<10} {}", process.name(), process.address());
+    }
     let crowd = Crowd::gather(&topology);
     let mut nemesis = Nemesis::new(seed, Duration::from_secs_f64(args.every), topology.edges.len(), topology.workers.len());
     let minutes = Duration::from_secs_f64(args.minutes * 60.0);
@@ -103,11 +106,11 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<bool> {
     let mut ledger = Ledger::Postgres(topology.postgres.connect().await?);
     story.accounts.drained(&mut ledger, DRAINS_WITHIN).await?;
     println!("drained {:.1} s after that", healed.elapsed().as_secs_f64());
-    let verdict = story.judge(&mut ledger, &crowd).await?;
+    let verdict = story.judge(&mut ledger, &crowd, Duration::from_secs(60)).await?;
     println!("{}", Visibility::measure(&mut ledger, &story.accounts, &crowd.recorders).await?);
     tell(&deeds);
     println!("{verdict}");
-    let rest = topology.rabbitmq.waiting().await?;
+    let rest = emptied(&topology).await?;
     println!("messages that wait at the broker in the end: {rest:?}");
     drop(crowd);
     let stopped = topology.stop().await;
@@ -115,6 +118,17 @@ async fn prove(args: &Args, folder: &Path) -> anyhow::Result<bool> {
         println!("WRONG: {error:#}");
     }
     Ok(verdict.is_good() && deeds.complaints.is_empty() && stopped.is_ok() && rest.is_empty())
+}
+
+/// Repetitions of what is in the ledger already may still be on their way; what waits at the broker after a minute stays there.
+async fn emptied(topology: &Topology) -> anyhow::Result<BTreeMap<String, u64>> {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let rest = topology.rabbitmq.waiting().await?;
+        if rest.is_empty() || Instant::now() > deadline {
+            return Ok(rest);
+        }
+    }
 }
 
 /// The deployed whole, but for a shutdown that takes less of the time that there is.
@@ -200,21 +214,20 @@ impl Story {
         Ok(Story { forge, accounts, report })
     }
 
-    /// Compares everything with everything.
+    /// Compares everything with everything. Watchers have `patience` to learn the last of it.
     ///
     /// # Errors
     /// Where the ledger cannot be read.
-    pub async fn judge(&mut self, ledger: &mut Ledger, crowd: &Crowd) -> anyhow::Result<Verdict> {
+    pub async fn judge(&mut self, ledger: &mut Ledger, crowd: &Crowd, patience: Duration) -> anyhow::Result<Verdict> {
         let findings = examine(ledger, &self.accounts, &self.forge, &self.report).await?;
-        let wrong = watcher::wrong(&crowd.watchers, &ledger.states().await?, Duration::from_secs(60)).await;
-        let sum = |of: fn(&watcher::Seen) -> u64| crowd.watchers.iter().map(|watcher| of(&watcher.seen())).sum();
+        let wrong = watcher::wrong(&crowd.watchers, &ledger.states().await?, patience).await;
         Ok(Verdict {
             findings,
             report: self.report.clone(),
             longest_outage: self.accounts.longest_outage(),
             watchers: crowd.watchers.len(),
-            connects: sum(|seen| seen.connects),
-            fallen: sum(|seen| seen.fallen),
+            connects: crowd.watchers.iter().map(|watcher| watcher.seen().connects).sum(),
+            fallen: crowd.watchers.iter().flat_map(Watcher::falls).collect(),
             wrong,
         })
     }
@@ -238,13 +251,19 @@ impl Crowd {
         for edge in &topology.edges {
             recorders.push(Watcher::new(edge.address(), "monitor", Form::Plain).recording());
         }
-        let everyone = topology.edges.iter().chain([&topology.proxy]);
-        for (place, whom) in everyone.enumerate() {
-            watchers.extend(FORMS.map(|form| Watcher::new(whom.address(), "monitor", form)));
-            let pipelines = (1..=40).map(|id| format!("pipeline/{id}"));
-            let executions = (0..14).map(|power| format!("execution/{}", 2_i64.pow(power) + 1));
-            for (number, path) in pipelines.chain(executions).enumerate() {
-                watchers.push(Watcher::new(whom.address(), &path, FORMS[(number + place) % FORMS.len()]));
+        let pipelines = (1..=40).map(|id| format!("pipeline/{id}"));
+        let executions = (0..14).map(|power| format!("execution/{}", 2_i64.pow(power) + 1));
+        let paths: Vec<String> = pipelines.chain(executions).collect();
+        for (place, whom) in topology.edges.iter().chain([&topology.proxy]).enumerate() {
+            let address = whom.address();
+            let of_the_whole = FORMS.map(|form| Watcher::new(address, "monitor", form));
+            let of_one = paths.iter().enumerate();
+            let of_one = of_one.map(|(number, path)| Watcher::new(address, path, FORMS[(number + place) % FORMS.len()]));
+            let all = of_the_whole.into_iter().chain(of_one);
+            if place < topology.edges.len() {
+                watchers.extend(all);
+            } else {
+                watchers.extend(all.map(Watcher::behind_a_proxy));
             }
         }
         watchers.extend(recorders.iter().cloned());
@@ -265,7 +284,7 @@ pub struct Verdict {
     /// What became of the deliveries.
     pub findings: Findings,
     /// States that came to a watcher after a newer one of the same topic.
-    pub fallen: u64,
+    pub fallen: Vec<String>,
     /// Watchers that do not know in the end what the database knows.
     pub wrong: Vec<String>,
     report: Report,
@@ -277,7 +296,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything is as it must be.
     pub fn is_good(&self) -> bool {
-        self.findings.are_good() && self.wrong.is_empty() && self.fallen == 0
+        self.findings.are_good() && self.wrong.is_empty() && self.fallen.is_empty()
     }
 }
 
@@ -292,9 +311,13 @@ impl std::fmt::Display for Verdict {
             self.findings,
             self.watchers,
             self.connects,
-            self.fallen,
+            self.fallen.len(),
             self.wrong.len()
         )?;
-        self.wrong.iter().take(10).try_for_each(|wrong| write!(f, "\n  {wrong}"))
+        self.wrong
+            .iter()
+            .take(10)
+            .chain(self.fallen.iter().take(10))
+            .try_for_each(|wrong| write!(f, "\n  {wrong}"))
     }
 }

@@ -19,7 +19,7 @@ use crate::ledger::States;
 const SILENCE: Duration = Duration::from_secs(40);
 
 /// How long a watcher that was cut off waits.
-const COMES_BACK_AFTER: Duration = Duration::from_millis(100);
+const COMES_BACK_AFTER: Duration = Duration::from_millis(250);
 
 /// What a watcher has seen.
 #[derive(Clone, Debug, Default)]
@@ -28,8 +28,8 @@ pub struct Seen {
     pub states: HashMap<String, (i64, String)>,
     /// How often it connected.
     pub connects: u64,
-    /// States that came with a lower sequence than the one before, on one connection or over two.
-    pub fallen: u64,
+    /// States that came with a lower sequence than the one before, on one connection or over two: when and which.
+    pub fallen: Vec<String>,
     /// When each new state of a pipeline was first seen, where that is recorded.
     pub sightings: Vec<Sighting>,
     cursor: Option<String>,
@@ -66,6 +66,8 @@ pub struct Watcher {
     pub path: String,
     form: Form,
     records: bool,
+    /// Whether it is always the same edge that answers.
+    is_pinned: bool,
     seen: Arc<Mutex<Seen>>,
 }
 
@@ -103,6 +105,7 @@ impl Watcher {
             path: path.to_owned(),
             form,
             records: false,
+            is_pinned: true,
             seen: Arc::default(),
         }
     }
@@ -110,6 +113,11 @@ impl Watcher {
     /// The same, and it remembers when it saw each state of a pipeline.
     pub fn recording(self) -> Self {
         Watcher { records: true, ..self }
+    }
+
+    /// The same through a proxy, behind which another edge may answer each time.
+    pub fn behind_a_proxy(self) -> Self {
+        Watcher { is_pinned: false, ..self }
     }
 
     /// Never returns.
@@ -129,22 +137,30 @@ impl Watcher {
         };
         expected
             .iter()
-            // What does not exist is shown as unknown, with sequence 0.
+            // What does not exist, or not any more because it was merged into another, is shown as unknown.
             .filter(|topic| match states.get(*topic) {
-                None => seen.states.get(*topic).is_some_and(|(seq, _)| *seq != 0),
+                None => seen.states.get(*topic).is_some_and(|(_, status)| status != "unknown"),
                 there => seen.states.get(*topic) != there,
             })
             .map(|topic| {
                 format!(
-                    "{} ({:?}) at {} shows {topic} as {:?}, the database as {:?}",
-                    self.path,
-                    self.form,
-                    self.address,
+                    "{} shows {topic} as {:?}, the database as {:?}",
+                    self.name(),
                     seen.states.get(topic),
                     states.get(topic)
                 )
             })
             .collect()
+    }
+
+    /// How it is called in an account.
+    fn name(&self) -> String {
+        format!("{} ({:?}) at {}", self.path, self.form, self.address)
+    }
+
+    /// Every fall, with whose it was.
+    pub fn falls(&self) -> Vec<String> {
+        self.seen().fallen.iter().map(|fall| format!("{}: {fall}", self.name())).collect()
     }
 
     async fn watch_once(&self) -> io::Result<()> {
@@ -163,10 +179,16 @@ impl Watcher {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
         self.seen().connects += 1;
+        if !self.is_pinned && self.path == "monitor" {
+            // The monitor has no cursor, so an edge that is behind cannot know that this watcher has come from one that was not. Its
+            // snapshot takes the place of all that was seen.
+            self.seen().states.clear();
+        }
+        let mut events = Vec::new();
         loop {
             if self.form == Form::Events {
-                // Chunks of the transfer encoding are lines of their own, and no event has a line like theirs.
-                while let Some(line) = take_line(&mut received) {
+                take_chunks(&mut received, &mut events)?;
+                while let Some(line) = take_line(&mut events) {
                     if let Some(data) = line.strip_prefix(b"data: ") {
                         self.note(serde_json::from_slice(data)?);
                     }
@@ -230,8 +252,13 @@ impl Seen {
     fn note(&mut self, topic: String, seq: Option<i64>, status: String, records: bool) {
         let seq = seq.unwrap_or_default();
         let last = self.states.get(&topic).map(|(last, _)| *last);
-        if last.is_some_and(|last| seq < last) {
-            self.fallen += 1;
+        if let Some(last) = last.filter(|last| seq < *last) {
+            let fall = format!(
+                "{} {topic} fell from {last} to {seq} ({status}) on connection {}",
+                Timestamp::now(),
+                self.connects
+            );
+            self.fallen.push(fall);
         }
         let pipeline = topic.strip_prefix("pipeline:").and_then(|id| id.parse().ok());
         if let (Some(pipeline), true, true) = (pipeline, records, last.is_none_or(|last| last < seq)) {
@@ -262,6 +289,24 @@ async fn read(stream: &mut TcpStream, received: &mut Vec<u8>) -> io::Result<()> 
     }
 }
 
+/// Moves what whole chunks of the transfer encoding carry. A proxy cuts them where it likes, in the middle of a line too.
+fn take_chunks(received: &mut Vec<u8>, content: &mut Vec<u8>) -> io::Result<()> {
+    while let Some(end) = received.windows(2).position(|two| two == b"\r\n") {
+        let length = std::str::from_utf8(&received[..end])
+            .ok()
+            .and_then(|length| usize::from_str_radix(length, 16).ok());
+        let length = length.ok_or(io::ErrorKind::InvalidData)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        // Whole only with the line end behind it.
+        let Some(chunk) = received.get(end + 2..end + 4 + length) else { break };
+        content.extend_from_slice(&chunk[..length]);
+        received.drain(..end + 4 + length);
+    }
+    Ok(())
+}
+
 /// The first whole line, without its end.
 fn take_line(received: &mut Vec<u8>) -> Option<Vec<u8>> {
     let end = received.iter().position(|byte| *byte == b'\n')?;
@@ -281,4 +326,37 @@ fn take_frame(received: &mut Vec<u8>) -> Option<(u8, Vec<u8>)> {
     let payload = received.get(header..header + length)?.to_vec();
     received.drain(..header + length);
     Some((first, payload))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_state_that_is_older_than_one_before_is_a_fall() {
+        let mut seen = Seen::default();
+        for (seq, status) in [(1, "queued"), (3, "running"), (3, "running"), (2, "queued")] {
+            seen.note("pipeline:1".to_owned(), Some(seq), status.to_owned(), true);
+        }
+
+        assert_eq!(seen.fallen.len(), 1);
+        assert_eq!(seen.states["pipeline:1"], (2, "queued".to_owned()));
+        assert_eq!(seen.sightings.iter().map(|sighting| sighting.seq).collect::<Vec<_>>(), [1, 3]);
+    }
+
+    #[test]
+    fn chunks_may_be_cut_in_the_middle_of_a_line() {
+        let (mut received, mut content) = (b"5\r\ndata:\r\n7\r\n hello".to_vec(), Vec::new());
+
+        take_chunks(&mut received, &mut content).unwrap();
+        assert_eq!(content, b"data:");
+        received.extend_from_slice(b"\n\r\n");
+        take_chunks(&mut received, &mut content).unwrap();
+
+        assert_eq!(take_line(&mut content).unwrap(), b"data: hello");
+        received.extend_from_slice(b"0\r\n\r\n");
+        assert!(take_chunks(&mut received, &mut content).is_err(), "the end of the stream");
+    }
 }

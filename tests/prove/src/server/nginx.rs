@@ -83,7 +83,8 @@ mod tests {
 
         let made = upstreams(&deployed, &edges, "127.0.0.1:4".parse().unwrap());
 
-        assert_eq!(made.matches("server 127.0.0.1:3 max_fails=3 fail_timeout=3s;").count(), 3, "{made}");
+        assert_eq!(made.matches("server 127.0.0.1:3 max_fails=3 fail_timeout=3s;").count(), 2, "{made}");
+        assert_eq!(made.matches("server 127.0.0.1:3 max_fails=0;").count(), 1, "{made}");
         assert_eq!(made.matches("server 127.0.0.1:4;").count(), 1, "{made}");
         assert!(!made.contains("realtime-") && !made.contains("resolve"), "{made}");
     }

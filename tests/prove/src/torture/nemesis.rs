@@ -8,6 +8,7 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use pipecast::simulate::chance::Chance;
+use pipecast_model::Timestamp;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::fault::{Fault, Harm, Reach, Victim};
@@ -81,6 +82,7 @@ impl Nemesis {
                     next = Instant::now() + self.pause();
                     deeds.look(topology, &busy);
                     if going.len() < AT_ONCE && let Some(fault) = self.draw(&busy) {
+                        println!("  {} {fault}", Timestamp::now());
                         busy.insert(fault.victim);
                         going.push(Box::pin(async move { (fault, fault.inflict(topology).await) }));
                     }
