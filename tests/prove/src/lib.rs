@@ -3,13 +3,19 @@
 #![expect(clippy::print_stdout, reason = "proofs print their figures")]
 
 pub mod accounts;
+pub mod across;
+pub mod broker_down;
 pub mod cluster;
 pub mod crash;
 pub mod findings;
 pub mod gate;
 pub mod ledger;
+pub mod perf;
 pub mod ports;
 pub mod process;
+pub mod redis_empty;
+pub mod rolling;
+pub mod scene;
 pub mod server;
 pub mod topology;
 pub mod torture;

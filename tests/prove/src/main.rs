@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{cluster, crash, torture};
+use pipecast_prove::{across, broker_down, cluster, crash, perf, redis_empty, rolling, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -13,8 +13,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Across(across::Args),
+    BrokerDown(broker_down::Args),
     Cluster(cluster::Args),
     Crash(crash::Args),
+    Perf(perf::Args),
+    RedisEmpty(redis_empty::Args),
+    Rolling(rolling::Args),
     Torture(torture::Args),
 }
 
@@ -23,8 +28,13 @@ async fn main() -> anyhow::Result<()> {
     // A proof holds many sockets, and so does what it starts.
     let _ = rlimit::increase_nofile_limit(rlimit::INFINITY);
     match Arguments::parse().command {
+        Command::Across(args) => across::run(args).await,
+        Command::BrokerDown(args) => broker_down::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Crash(args) => crash::run(args).await,
+        Command::Perf(args) => perf::run(args).await,
+        Command::RedisEmpty(args) => redis_empty::run(args).await,
+        Command::Rolling(args) => rolling::run(args).await,
         Command::Torture(args) => torture::run(args).await,
     }
 }

@@ -55,6 +55,20 @@ impl Redis {
         self.process.start()
     }
 
+    /// A copy of what it has on disk now, to come back with one day.
+    pub fn keep_copy(&self) -> anyhow::Result<PathBuf> {
+        let copy = self.files.with_extension("old");
+        super::run(Command::new("cp").arg("-a").arg("--no-target-directory").arg(&self.files).arg(&copy))?;
+        Ok(copy)
+    }
+
+    /// Starts it again with an earlier copy, once it has ended.
+    pub fn start_with(&self, copy: &Path) -> anyhow::Result<()> {
+        std::fs::remove_dir_all(&self.files)?;
+        super::run(Command::new("cp").arg("-a").arg("--no-target-directory").arg(copy).arg(&self.files))?;
+        self.process.start()
+    }
+
     /// What somebody may type at any moment: all keys are gone.
     pub async fn flush(&self) -> anyhow::Result<()> {
         let client = ::redis::Client::open(format!("redis://{}", self.process.address()))?;
