@@ -1,18 +1,22 @@
-//! Measures the way from the queue to the bus: `flow RATE SECONDS` (deliveries a second of 50 executions that take turns).
+//! Measures the way from the queue to the bus: `flow RATE SECONDS [STORE_URL REDIS_URL]` (deliveries a second of 50 executions that take
+//! turns; 0 for all of them at once, 1000 for each second), on SQLite and inside this process where no servers are named.
 //! Prints how long after its `send` began each delivery was heard on the bus, and what was applied.
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
 use bytes::Bytes;
 use pipecast_admin::Worker;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
+use pipecast_fabric::bus::redis::RedisBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
+use pipecast_fabric::cache::redis::RedisCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
-use pipecast_fabric::{Bus, BusEvent, Queue};
+use pipecast_fabric::redis::{Redis, RedisOptions};
+use pipecast_fabric::{Bus, BusEvent, Cache, Queue};
 use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, Timestamp, Topic, Work};
 use pipecast_store::Options;
 use tokio::task::JoinSet;
@@ -24,12 +28,13 @@ const EXECUTIONS: u64 = 50;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<u64>());
-    let mut number = |default| numbers.next().unwrap_or(Ok(default));
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |default| arguments.next().map_or(Ok(default), |text| text.parse::<u64>());
     let (rate, seconds) = (number(200)?, number(5)?);
+    let (store, redis) = (arguments.next(), arguments.next());
     let directory = tempfile::tempdir_in(".")?;
     let options = Options {
-        url: format!("sqlite:{}", directory.path().join("pipecast.db").display()),
+        url: store.unwrap_or_else(|| format!("sqlite:{}", directory.path().join("pipecast.db").display())),
         read_url: None,
         read_connections: 4,
         acquire_timeout: Duration::from_secs(5),
@@ -50,7 +55,21 @@ async fn main() -> anyhow::Result<()> {
         })
         .await?,
     );
-    let bus = Arc::new(EmbeddedBus::new(1 << 20));
+    let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match redis {
+        Some(url) => {
+            let redis = Redis::open(RedisOptions {
+                url,
+                ca: None,
+                connections: 8,
+                command_timeout: Duration::from_millis(200),
+                connect_timeout: Duration::from_secs(2),
+                probe_every: Duration::from_secs(1),
+                bus_backlog: 1 << 20,
+            })?;
+            (Arc::new(RedisBus::open(&redis)), Arc::new(RedisCache::open(&redis)))
+        }
+        None => (Arc::new(EmbeddedBus::new(1 << 20)), Arc::new(EmbeddedCache::new(10_000))),
+    };
     let tap = bus.tap().await?;
     tap.subscribe(Topic::Monitor).await?;
     for id in 1..=EXECUTIONS {
@@ -60,15 +79,16 @@ async fn main() -> anyhow::Result<()> {
         reader: reader.clone(),
         writer: Arc::new(writer),
         queue: Arc::<EmbeddedQueue>::clone(&queue),
-        bus: Arc::<EmbeddedBus>::clone(&bus),
-        cache: Arc::new(EmbeddedCache::new(10_000)),
+        bus: Arc::clone(&bus),
+        cache,
     };
     let ending = CancellationToken::new();
     let worker = tokio::spawn(worker.run(ending.clone()));
 
     // Every delivery moves one execution on; a title says which delivery it was.
-    let heard = tokio::spawn(async move {
-        let mut heard = HashMap::new();
+    let heard: Arc<Mutex<HashMap<u64, Instant>>> = Arc::default();
+    let hearing = Arc::clone(&heard);
+    let listener = tokio::spawn(async move {
         while let Some(event) = tap.next().await {
             if let BusEvent::Message {
                 topic: Topic::Execution(_),
@@ -79,17 +99,19 @@ async fn main() -> anyhow::Result<()> {
                 let state: Announcement = serde_json::from_slice(&message).expect("an announcement");
                 let data: serde_json::Value = serde_json::from_str(state.data.get()).expect("an execution");
                 if let Some(number) = data["title"].as_str().and_then(|title| title.parse::<u64>().ok()) {
-                    heard.insert(number, at);
+                    hearing.lock().expect("nobody panics").insert(number, at);
                 }
             }
         }
-        heard
     });
 
     let begun = Instant::now();
     let mut senders = JoinSet::new();
-    for number in 0..rate * seconds {
-        tokio::time::sleep_until(begun + Duration::from_micros(number * 1_000_000 / rate)).await;
+    let count = if rate == 0 { 1_000 } else { rate } * seconds;
+    for number in 0..count {
+        if let Some(due) = (number * 1_000_000).checked_div(rate) {
+            tokio::time::sleep_until(begun + Duration::from_micros(due)).await;
+        }
         let queue = Arc::clone(&queue);
         senders.spawn(async move {
             let message = Work::Delivery(delivery(number)).encode();
@@ -108,10 +130,16 @@ async fn main() -> anyhow::Result<()> {
     let applying = begun.elapsed();
     ending.cancel();
     worker.await??;
-    bus.close();
-    let heard = heard.await?;
-    let states = reader.list_pipeline_states(None, 10).await?;
-    states.first().context("no pipeline was written")?;
+    // Whatever is on its way arrives.
+    for _ in 0..1_000 {
+        if heard.lock().expect("nobody panics").contains_key(&(count - 1)) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    listener.abort();
+    let heard = heard.lock().expect("nobody panics").clone();
+    reader.list_newest_seqs(1).await?.first().context("no pipeline was written")?;
 
     let mut answers: Vec<_> = sent.iter().map(|(_, _, took)| *took).collect();
     let mut ways: Vec<_> = sent.iter().filter_map(|(number, at, _)| heard.get(number).map(|heard| *heard - *at)).collect();

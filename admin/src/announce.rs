@@ -9,17 +9,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pipecast_fabric::{Bus, Cache, ClaimId, Verdict};
+use pipecast_fabric::{Bus, Cache, ClaimId, Offer, Verdict};
 use pipecast_model::{Announcement, Topic};
 use pipecast_store::{Reader, Writer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
-use tracing::{debug, error, warn};
+use tracing::{debug, warn};
 
 use crate::chain;
 
 /// The longest that telling may hold up the acks.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
+/// So many topics are told together (where one of them cannot be, all of them are told again later)…
+const TOGETHER: usize = 64;
+/// …or so many bytes of them.
+const TOGETHER_BYTES: usize = 1 << 20;
 /// How often what is dirty is looked for.
 const HEAL_EVERY: Duration = Duration::from_secs(5);
 /// So many dirty topics are told at once.
@@ -151,38 +155,59 @@ impl Announcer {
                 return;
             }
         };
+        let mut together: Vec<(Announcement, Bytes)> = Vec::new();
+        let mut bytes = 0;
         for state in states {
-            match self.tell_one(&state).await {
-                Ok(()) => {
-                    metrics::counter!("pipecast_announcements_total").increment(1);
-                    self.told.add([(state.topic, state.seq)]);
-                }
-                Err(error) => {
-                    metrics::counter!("pipecast_announce_failures_total").increment(1);
-                    warn!(topic = %state.topic, "cannot tell {}, it is told later: {}", state.topic, chain(&error));
-                }
+            let value = Bytes::from(serde_json::to_vec(&state).expect("an announcement is plain JSON"));
+            bytes += value.len();
+            together.push((state, value));
+            if together.len() >= TOGETHER || bytes >= TOGETHER_BYTES {
+                self.tell_together(std::mem::take(&mut together)).await;
+                bytes = 0;
+            }
+        }
+        self.tell_together(together).await;
+    }
+
+    async fn tell_together(&self, states: Vec<(Announcement, Bytes)>) {
+        if states.is_empty() {
+            return;
+        }
+        let count = states.len() as u64;
+        match self.offer_and_publish(&states).await {
+            Ok(()) => {
+                metrics::counter!("pipecast_announcements_total").increment(count);
+                self.told.add(states.iter().map(|(state, _)| (state.topic, state.seq)));
+            }
+            Err(error) => {
+                metrics::counter!("pipecast_announce_failures_total").increment(count);
+                warn!("cannot tell {count} topics, they are told later: {}", chain(&error));
             }
         }
     }
 
-    /// An unreachable cache does not keep the bus from being told, nor the other way round.
-    async fn tell_one(&self, state: &Announcement) -> pipecast_fabric::Result<()> {
-        let text = match serde_json::to_vec(state) {
-            Ok(text) => Bytes::from(text),
-            Err(error) => {
-                error!(topic = %state.topic, %error, "the state of {} cannot be written as JSON: a defect", state.topic);
-                return Ok(());
+    /// Each topic once. An unreachable cache does not keep the bus from being told, nor the other way round.
+    async fn offer_and_publish(&self, states: &[(Announcement, Bytes)]) -> pipecast_fabric::Result<()> {
+        let mut offers = Vec::with_capacity(states.len());
+        let mut messages = Vec::with_capacity(2 * states.len());
+        for (state, value) in states {
+            // Other programs that listen to pipelines know a change by its type, as our own sockets do.
+            let message = Bytes::from([br#"{"type":"status_change","#, &value[1..]].concat());
+            messages.push((state.topic, message.clone()));
+            if matches!(state.topic, Topic::Pipeline(_)) {
+                messages.push((Topic::Monitor, message));
             }
-        };
-        let keep = KEEP.mul_f64(rand::random_range(0.9..=1.1));
-        // Cache first: who hears of a change must not find the state before it there.
-        let cached = self.cache.offer(state.topic, &state.epoch, state.seq, text.clone(), keep).await;
-        // Other programs that listen to pipelines know a change by its type, as our own sockets do.
-        let message = Bytes::from([br#"{"type":"status_change","#, &text[1..]].concat());
-        let published = self.bus.publish(state.topic, message.clone()).await;
-        if matches!(state.topic, Topic::Pipeline(_)) {
-            self.bus.publish(Topic::Monitor, message).await?;
+            offers.push(Offer {
+                topic: state.topic,
+                epoch: &state.epoch,
+                seq: state.seq,
+                value: value.clone(),
+                keep: KEEP.mul_f64(rand::random_range(0.9..=1.1)),
+            });
         }
+        // Cache first: who hears of a change must not find the state before it there.
+        let cached = self.cache.offer_all(&offers).await;
+        let published = self.bus.publish_all(&messages).await;
         cached.and(published)
     }
 

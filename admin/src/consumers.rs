@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
@@ -29,6 +29,8 @@ const BRISK: f64 = 1.0;
 const UNDERSTOOD_IN_PLACE: usize = 256 << 10;
 /// A batch that takes longer is given up and tried again; a broker that waits for its acks is more patient than that.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// Messages of another build may be many; the log is told of them so often.
+const SAY_EVERY: Duration = Duration::from_secs(30);
 /// Waits after the database failed: the first…
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// …and the longest.
@@ -42,6 +44,8 @@ pub(crate) struct Consumer {
     pub(crate) committed: mpsc::Sender<Committed>,
     /// What a delivery tells.
     pub(crate) intake: fn(&Delivery) -> Facts,
+    /// When the log was told of messages of another build.
+    pub(crate) said: Mutex<Option<Instant>>,
 }
 
 /// A piece of work and what it tells.
@@ -127,7 +131,7 @@ impl Consumer {
                     work,
                     facts: Facts::default(),
                 }),
-                Err(error) => verdicts.push((claim.id, unopened(&error))),
+                Err(error) => verdicts.push((claim.id, self.unopened(&error))),
             }
         }
         let items = understand(items, self.intake).await;
@@ -154,6 +158,22 @@ impl Consumer {
             warn!("cannot settle what was not written, it will come back after a restart: {}", chain(&error));
         }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// What becomes of a message that is no work for this build.
+    fn unopened(&self, error: &EnvelopeError) -> Verdict {
+        match error {
+            EnvelopeError::Unknown(_) => {
+                metrics::counter!("pipecast_envelopes_unknown_total", "carrier" => "queue").increment(1);
+                let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+                if said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+                    *said = Some(Instant::now());
+                    warn!("passing on what another build has sent until one that knows it takes it: {error}");
+                }
+                Verdict::Pass
+            }
+            EnvelopeError::Malformed(_) => fail(error),
+        }
     }
 
     /// The announcer is gone only where the whole admin ends; then the claims come back after the restart, as duplicates.
@@ -187,7 +207,7 @@ impl Consumer {
         let mut tx = self.writer.begin().await?;
         // Projects first and in one order, dirty topics last: so two writers never wait for each other in a circle.
         let deliveries: Vec<_> = items.iter().filter_map(Item::delivery).collect();
-        tx.hold_projects(&deliveries).await?;
+        tx.foresee(&deliveries).await?;
         for item in items {
             let (outcome, changed) = apply(&mut tx, item).await?;
             outcomes.push(outcome);
@@ -248,17 +268,6 @@ fn understand_one(delivery: &Delivery, intake: fn(&Delivery) -> Facts) -> Facts 
             ..Facts::default()
         }
     })
-}
-
-/// What becomes of a message that is no work for this build.
-fn unopened(error: &EnvelopeError) -> Verdict {
-    match error {
-        EnvelopeError::Unknown(_) => {
-            warn!("giving back a message: {error}");
-            Verdict::Return
-        }
-        EnvelopeError::Malformed(_) => fail(error),
-    }
 }
 
 /// Unavailable is nobody's fault, and remembered as the failure of the batch; everything else is the delivery's.

@@ -5,7 +5,7 @@
 //! processes may call and one does at a time. [`archive`] is for commands, with everything stopped or beside what runs.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pipecast_fabric::{Bus, Cache, Queue};
 use pipecast_model::{Delivery, Facts};
@@ -94,6 +94,7 @@ impl Worker {
             told,
             committed,
             intake,
+            said: Mutex::default(),
         };
         let mut tasks = JoinSet::new();
         let mut names: HashMap<Id, &'static str> = HashMap::new();

@@ -5,14 +5,16 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use pipecast_admin::{Ended, Worker, retention};
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
-use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Found, Queue};
+use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Claim, ClaimId, Dead, Durability, Found, Queue, Verdict};
 use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, PipelineId, Status, Timestamp, Topic, Work};
 use pipecast_store::{Noted, Options, PipelineQuery, Reader, Retention, Writer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -28,12 +30,48 @@ const KEEP: Retention = Retention {
     deliveries: Duration::from_secs(30 * 86_400),
 };
 
+/// The queue, with a count of what was given back to it.
+struct Watched {
+    queue: EmbeddedQueue,
+    given_back: AtomicUsize,
+}
+
+#[async_trait]
+impl Queue for Watched {
+    async fn send(&self, lane: Lane, message: Bytes) -> pipecast_fabric::Result<Durability> {
+        self.queue.send(lane, message).await
+    }
+
+    async fn receive(&self, most: usize) -> pipecast_fabric::Result<Vec<Claim>> {
+        self.queue.receive(most).await
+    }
+
+    async fn settle(&self, verdicts: Vec<(ClaimId, Verdict)>) -> pipecast_fabric::Result<()> {
+        let returned = verdicts.iter().filter(|(_, verdict)| *verdict == Verdict::Return).count();
+        self.queue.settle(verdicts).await?;
+        self.given_back.fetch_add(returned, Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn depth(&self, lane: Lane) -> pipecast_fabric::Result<u64> {
+        self.queue.depth(lane).await
+    }
+
+    async fn dead(&self, most: usize) -> pipecast_fabric::Result<Vec<Dead>> {
+        self.queue.dead(most).await
+    }
+
+    async fn close(&self) {
+        self.queue.close().await;
+    }
+}
+
 /// Everything around the admin, and the admin once it has been started.
 struct House {
     directory: TempDir,
     reader: Reader,
     writer: Option<Writer>,
-    queue: Arc<EmbeddedQueue>,
+    queue: Arc<Watched>,
     bus: Arc<EmbeddedBus>,
     cache: Arc<EmbeddedCache>,
     stale_after: Duration,
@@ -65,7 +103,10 @@ impl House {
         House {
             reader,
             writer: Some(writer),
-            queue: Arc::new(queue.await.unwrap()),
+            queue: Arc::new(Watched {
+                queue: queue.await.unwrap(),
+                given_back: AtomicUsize::new(0),
+            }),
             bus: Arc::new(EmbeddedBus::new(4096)),
             cache: Arc::new(EmbeddedCache::new(1000)),
             stale_after: Duration::from_secs(3600 * 24 * 36_500),
@@ -421,8 +462,7 @@ async fn a_locked_database_gives_deliveries_back_uncounted() {
         house.send(delivery).await;
     }
     house.start();
-    // Longer than any wait for the lock, so that at least one batch has been given back.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    until("a batch that was given back", async || house.queue.given_back.load(Ordering::SeqCst) > 0).await;
     assert_eq!(house.queue.depth(Lane::Urgent).await.unwrap(), 5);
 
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();

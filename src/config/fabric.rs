@@ -79,9 +79,6 @@ pub struct Queue {
     /// Longest wait after many.
     #[serde(deserialize_with = "value::duration")]
     pub retry_cap: Duration,
-    /// Added to every commit of the embedded queue.
-    #[serde(deserialize_with = "value::duration")]
-    pub sync_delay: Duration,
 }
 
 /// What an envelope adds to a body at most: its JSON with the headers that are kept.
@@ -103,7 +100,7 @@ impl Queue {
             max_failures: self.max_failures,
             retry_base: self.retry_base,
             retry_cap: self.retry_cap,
-            sync_delay: self.sync_delay,
+            sync_delay: Duration::ZERO,
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use anyhow::Context;
 use pipecast_fabric::Queue;
+use pipecast_store::{Reader, Writer};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -31,6 +32,8 @@ pub struct Running {
     pub(super) workers: CancellationToken,
     /// What is sent to or taken from, where the process does either.
     pub(super) queue: Option<Arc<dyn Queue>>,
+    /// Both sides of the database.
+    pub(super) store: (Reader, Arc<Writer>),
     pub(super) grace: Duration,
     pub(super) deadline: Duration,
 }
@@ -48,7 +51,7 @@ impl Running {
         }
     }
 
-    /// Ends everything in order: not ready, a grace, no new connections, requests, consumers, the queue.
+    /// Ends everything in order: not ready, a grace, no new connections, requests, consumers, the queue, the database.
     ///
     /// # Errors
     /// Where the deadline passed first. Nothing that was acknowledged is lost by that.
@@ -89,6 +92,12 @@ impl Running {
         }
         if let Some(queue) = &self.queue {
             queue.close().await;
+        }
+        // The writer last: it tidies what no reader holds any more.
+        let (reader, writer) = &self.store;
+        reader.close().await;
+        if let Err(error) = writer.close().await {
+            warn!("{error}; nothing is lost, the next start reads it");
         }
         info!("shut down");
     }

@@ -4,6 +4,7 @@
 mod access;
 mod api;
 mod app;
+mod archive;
 mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
@@ -12,6 +13,7 @@ mod clock;
 mod command;
 mod config;
 mod disk;
+mod drill;
 mod foreign;
 mod forge;
 mod health;
@@ -33,4 +35,5 @@ mod spool;
 mod storm;
 mod testing;
 mod trust;
+mod upgrade;
 mod webhooks;

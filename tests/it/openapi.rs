@@ -35,6 +35,9 @@ async fn the_document_is_served_and_shown_without_foreign_help() {
         let page = app.send(Request::get(path)).await;
         let text = String::from_utf8(page.body.clone()).unwrap();
         assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")), "{path}");
+        let policy = page.header("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{path}: {policy}");
+        assert!(!text.contains("<script>"), "{path} has no script in it, which the policy would refuse");
         assert!(!text.contains("http://") && !text.contains("https://"), "{path} loads nothing from elsewhere");
     }
     for asset in [

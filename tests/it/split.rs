@@ -22,16 +22,16 @@ use crate::socket::Socket;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What several processes share. Dropped, it is taken away.
-struct Deployment {
+pub struct Deployment {
     /// Of the schema, of the queues, and of our connections at the server.
-    name: String,
+    pub name: String,
     folder: TempDir,
     redis: Child,
     redis_port: u16,
 }
 
 impl Deployment {
-    async fn lay() -> Deployment {
+    pub async fn lay() -> Deployment {
         let name = format!("it_{}", uuid::Uuid::new_v4().simple());
         order(&format!("CREATE SCHEMA {name}")).await;
         let redis_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -48,7 +48,7 @@ impl Deployment {
         }
     }
 
-    fn config(&self, process: &str) -> Config {
+    pub fn config(&self, process: &str) -> Config {
         let mut config = config_in(&self.folder.path().join(process));
         config.store.url = Some(format!("{}?options[search_path]={}", postgres(), self.name));
         config.fabric.redis_url = Some(format!("redis://127.0.0.1:{}", self.redis_port));
@@ -57,12 +57,12 @@ impl Deployment {
         config
     }
 
-    async fn start(&self, process: &str, role: Role) -> Running {
+    pub async fn start(&self, process: &str, role: Role) -> Running {
         roles::start(self.config(process), &BTreeSet::from([role])).await.expect(process)
     }
 
     /// The number that a query of our own finds in the schema.
-    async fn count(&self, rest: &str) -> i64 {
+    pub async fn count(&self, rest: &str) -> i64 {
         let mut connection = PgConnection::connect(&format!("{}?options[search_path]={}", postgres(), self.name))
             .await
             .unwrap();
@@ -87,7 +87,7 @@ impl Drop for Deployment {
     }
 }
 
-fn postgres() -> String {
+pub fn postgres() -> String {
     std::env::var("PIPECAST_TEST_POSTGRES").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432/postgres".to_owned())
 }
 
@@ -110,7 +110,7 @@ async fn drop_queues(prefix: &str) {
     }
 }
 
-async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
+pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) {
     let began = Instant::now();
     while !condition().await {
         assert!(began.elapsed() < PATIENCE, "waited in vain: {what}");
@@ -118,7 +118,7 @@ async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut()
     }
 }
 
-async fn is_ready(process: &Running) -> bool {
+pub async fn is_ready(process: &Running) -> bool {
     Request::get("/health/ready").send(process.address).await.status == 200
 }
 
@@ -126,7 +126,7 @@ async fn health(process: &Running) -> Value {
     Request::get("/health").send(process.address).await.json()
 }
 
-async fn status_at(edge: &Running) -> Value {
+pub async fn status_at(edge: &Running) -> Value {
     let answer = Request::get("/api/v1/pipelines/1/status/realtime").send(edge.address).await;
     answer.json()["status"].clone()
 }

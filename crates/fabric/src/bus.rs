@@ -28,6 +28,17 @@ pub trait Bus: Send + Sync {
     /// `Unavailable` where the bus cannot be reached in time.
     async fn publish(&self, topic: Topic, message: Bytes) -> Result<()>;
 
+    /// The same for many messages, in this order and for the price of one where the backend can. On an error some may have been told.
+    ///
+    /// # Errors
+    /// `Unavailable` where the bus cannot be reached in time.
+    async fn publish_all(&self, messages: &[(Topic, Bytes)]) -> Result<()> {
+        for (topic, message) in messages {
+            self.publish(*topic, message.clone()).await?;
+        }
+        Ok(())
+    }
+
     /// Opens this node's tap.
     ///
     /// # Errors

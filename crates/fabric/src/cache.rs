@@ -36,6 +36,24 @@ pub trait Cache: Send + Sync {
     /// `Unavailable` where the cache cannot be reached in time.
     async fn offer(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool>;
 
+    /// The same for many values, for the price of one where the backend can. On an error some may have been taken.
+    ///
+    /// # Errors
+    /// `Unavailable` where the cache cannot be reached in time.
+    async fn offer_all(&self, offers: &[Offer<'_>]) -> Result<()> {
+        for Offer {
+            topic,
+            epoch,
+            seq,
+            value,
+            keep,
+        } in offers
+        {
+            self.offer(*topic, epoch, *seq, value.clone(), *keep).await?;
+        }
+        Ok(())
+    }
+
     /// The same for a reader that brings along what it has found in the database: it never replaces what another program wrote.
     ///
     /// # Errors
@@ -47,6 +65,21 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// `Unavailable` where the cache cannot be reached in time.
     async fn list_foreign(&self, topics: &[Topic]) -> Result<Vec<(Topic, Foreign)>>;
+}
+
+/// A value for a topic; see [`Cache::offer`].
+#[derive(Clone, Debug)]
+pub struct Offer<'a> {
+    /// What it is about.
+    pub topic: Topic,
+    /// The epoch of `seq`.
+    pub epoch: &'a Epoch,
+    /// Its place among the values of the topic.
+    pub seq: i64,
+    /// A JSON object.
+    pub value: Bytes,
+    /// How long it stays.
+    pub keep: Duration,
 }
 
 /// What stands in a cache at a topic.

@@ -9,7 +9,7 @@ pub mod redis;
 mod error;
 
 pub use bus::{Bus, BusEvent, BusTap};
-pub use cache::{Cache, Foreign, Found};
+pub use cache::{Cache, Foreign, Found, Offer};
 pub use error::Error;
 pub use queue::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
 

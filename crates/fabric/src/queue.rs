@@ -9,6 +9,8 @@
 //!
 //! **Limits.** A queue that holds its limit refuses `send` with [`crate::Error::Full`]; it never drops and never blocks for room.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use pipecast_model::{Lane, Timestamp};
@@ -101,9 +103,15 @@ pub enum Verdict {
     Ack,
     /// It failed, for the reason given: try again after a back-off with jitter, or bury it when it has failed too often.
     Fail(String),
-    /// Not its fault (shutdown, an envelope of a newer build, a database that is down): hand it out again later, uncounted.
+    /// Not its fault (shutdown, a database that is down): hand it out again later, uncounted.
     Return,
+    /// Not for this build, as an envelope of a newer one: after a rest of up to half a minute it is for whoever receives next, uncounted.
+    /// Where other processes receive too, it does not stay with this one.
+    Pass,
 }
+
+/// How long a message rests that this build cannot read, or as long as the longest back-off where that is shorter.
+const PASS_AFTER: Duration = Duration::from_secs(30);
 
 /// A buried message.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use bytes::{BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
+use crate::envelope::{self, EnvelopeError};
 use crate::{DeliveryId, Timestamp};
 
 /// A Git host or CI tool that Pipecast understands.
@@ -131,20 +132,12 @@ pub enum Work {
     Refusal(Refusal),
 }
 
-/// Why an envelope cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum EnvelopeError {
-    /// Written by a newer build: give it back, never bury it.
-    #[error("envelope version {0} or its kind is unknown to this build; give it to a newer one")]
-    Unknown(u8),
-    /// Not an envelope at all.
-    #[error("malformed envelope: {0}")]
-    Malformed(String),
-}
-
 impl Work {
     /// The version of the envelope that this build writes.
     pub const VERSION: u8 = 1;
+
+    /// The oldest version that this build still reads.
+    pub const OLDEST: u8 = 1;
 
     /// The envelope: a version byte, the length of the JSON as a big-endian u32, the JSON, the raw body.
     pub fn encode(&self) -> Bytes {
@@ -165,19 +158,18 @@ impl Work {
     /// Opens an envelope; the body shares its memory.
     ///
     /// # Errors
-    /// `Unknown` for a version or kind of a newer build, `Malformed` for anything else.
+    /// `Unknown` for a version, a kind or a host of another build, `Malformed` for anything else. Fields that this build does not know
+    /// are passed over.
     pub fn decode(envelope: &Bytes) -> Result<Work, EnvelopeError> {
         let malformed = |why: &str| EnvelopeError::Malformed(why.to_owned());
         let version = *envelope.first().ok_or_else(|| malformed("it is empty"))?;
-        if version != Work::VERSION {
-            return Err(EnvelopeError::Unknown(version));
-        }
+        envelope::check(version.into(), Work::OLDEST..=Work::VERSION)?;
         let length = envelope.get(1..5).ok_or_else(|| malformed("it ends before its length"))?;
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
         let head = envelope.get(5..5 + length).ok_or_else(|| malformed("it ends before its JSON does"))?;
-        let kind: Kind = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
-        if !matches!(kind.kind.as_str(), "delivery" | "refusal") {
-            return Err(EnvelopeError::Unknown(version));
+        let about: About = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
+        if !about.is_known() {
+            return Err(EnvelopeError::Unknown(version.into()));
         }
         let mut work: Work = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
         if let Work::Delivery(delivery) = &mut work {
@@ -187,9 +179,18 @@ impl Work {
     }
 }
 
+/// What a newer build may have more of without another version: those who know a kind or a host are told by its word.
 #[derive(Deserialize)]
-struct Kind {
+struct About {
     kind: String,
+    #[serde(default)]
+    host: String,
+}
+
+impl About {
+    fn is_known(&self) -> bool {
+        matches!(self.kind.as_str(), "delivery" | "refusal") && self.host.parse::<Host>().is_ok()
+    }
 }
 
 #[cfg(test)]
@@ -222,10 +223,30 @@ mod tests {
     fn a_newer_envelope_is_unknown_not_malformed() {
         let mut newer = delivery().encode().to_vec();
         newer[0] = 2;
-        let other_kind = [&[1, 0, 0, 0, 19][..], br#"{"kind":"artifact"}"#].concat();
 
         assert!(matches!(Work::decode(&newer.into()), Err(EnvelopeError::Unknown(2))));
-        assert!(matches!(Work::decode(&other_kind.into()), Err(EnvelopeError::Unknown(1))));
+        for other in [r#"{"kind":"artifact"}"#, r#"{"kind":"delivery","host":"gitea","id":7}"#] {
+            let other = framed(other);
+            assert!(matches!(Work::decode(&other), Err(EnvelopeError::Unknown(1))), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn fields_that_a_newer_build_has_added_are_passed_over() {
+        let work = delivery();
+        let mut head = serde_json::to_value(&work).expect("JSON");
+        head["region"] = serde_json::json!({"name": "eu", "hops": [1, 2]});
+        let Work::Delivery(Delivery { body, .. }) = &work else {
+            unreachable!("it is one")
+        };
+        let envelope = [&framed(&head.to_string())[..], body].concat();
+
+        assert_eq!(Work::decode(&envelope.into()).expect("it is readable"), work);
+    }
+
+    fn framed(head: &str) -> Bytes {
+        let length = u32::try_from(head.len()).expect("short").to_be_bytes();
+        [&[Work::VERSION][..], &length, head.as_bytes()].concat().into()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 pub mod announcement;
 pub mod delivery;
+mod envelope;
 pub mod execution;
 pub mod facts;
 pub mod id;
@@ -15,7 +16,8 @@ pub mod topic;
 pub mod version;
 
 pub use announcement::{Announcement, Epoch};
-pub use delivery::{Delivery, EnvelopeError, Host, Lane, Refusal, Work};
+pub use delivery::{Delivery, Host, Lane, Refusal, Work};
+pub use envelope::EnvelopeError;
 pub use execution::Execution;
 pub use facts::{ChangeFacts, ExecutionFacts, Facts, JobFacts, Outcome, PipelineFacts, PipelineKey, ProjectFacts, RefFacts};
 pub use id::{DeliveryId, ExecutionId, JobId, PipelineId, ProjectId, SourceId};

@@ -40,6 +40,9 @@ async fn main() {
     for batch in told.chunks(PER_TRANSACTION) {
         let batch_begun = Instant::now();
         let mut tx = writer.begin().await.unwrap();
+        tx.foresee(&batch.iter().map(|(delivery, facts)| (delivery, facts)).collect::<Vec<_>>())
+            .await
+            .unwrap();
         for (delivery, facts) in batch {
             assert_eq!(tx.note_delivery(delivery).await.unwrap(), Noted::New);
             changed += tx.record_facts(delivery, facts).await.unwrap().len();

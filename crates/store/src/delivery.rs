@@ -1,6 +1,7 @@
 //! The ledger of deliveries, which is also the inbox that tells duplicates.
 //! Knows nothing of what a delivery tells.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,9 @@ use crate::{Original, Reader, Record, Result};
 
 /// Within this time the same body is the same delivery, whatever its key says: hosts do not sign their keys.
 const SAME_BODY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Ledger rows in one statement.
+const NOTED: usize = 64;
 
 /// Bodies in one statement.
 const BODIES: usize = 64;
@@ -90,7 +94,7 @@ impl Tx {
     /// The row says `applied`, because what is noted here takes effect in the same transaction or not at all.
     pub async fn note_delivery(&mut self, delivery: &Delivery) -> Result<Noted> {
         self.source(delivery.host, &delivery.source).await?;
-        if self.write_delivery(delivery, Outcome::Applied.word(), None).await? {
+        if self.known.noted.remove(&delivery.id) || self.write_delivery(delivery, Outcome::Applied.word(), None).await? {
             self.unwritten.bodies.push((delivery.id, delivery.received_at, delivery.body.clone()));
             return Ok(Noted::New);
         }
@@ -103,6 +107,60 @@ impl Tx {
             Some((_, first, original)) => Ok(Noted::Duplicate(original.unwrap_or(first))),
             None => Ok(Noted::Duplicate(delivery.id)),
         }
+    }
+
+    /// Writes the ledger's rows of those deliveries of a batch that are like no other one of it and like none before: nearly all of them, in
+    /// one statement. `note_delivery` then finds them written. Those that are left out it writes by itself, in their turn.
+    pub(crate) async fn note_together(&mut self, batch: &[&Delivery]) -> Result<()> {
+        let (mut ids, mut keys, mut bodies) = (HashSet::new(), HashSet::new(), HashSet::new());
+        let unlike = batch.iter().filter(|delivery| {
+            let of = (delivery.host, delivery.source.as_str());
+            // All three take note of it, whatever the others say.
+            let by_id = ids.insert(delivery.id);
+            let by_key = delivery.key.as_deref().is_none_or(|key| keys.insert((of, key)));
+            let by_body = bodies.insert((of, delivery.body_sha256.as_str()));
+            by_id && by_key && by_body && delivery.replay_of.is_none()
+        });
+        let unlike: Vec<&Delivery> = unlike.copied().collect();
+        let now = Timestamp::now();
+        for rows in unlike.chunks(NOTED) {
+            let noted: Vec<DeliveryId> = on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("WITH told (id, host, source, event, delivery_key, body_sha256, received_at, headers, since, until) AS (");
+                sql.push_values(rows, |mut row, delivery| {
+                    let (since, until) = around(delivery.received_at);
+                    row.push_bind(delivery.id)
+                        .push_bind(delivery.host.word())
+                        .push_bind(&delivery.source)
+                        .push_bind(&delivery.event)
+                        .push_bind(&delivery.key)
+                        .push_bind(&delivery.body_sha256)
+                        .push_bind(delivery.received_at)
+                        .push_bind(Json(&delivery.headers))
+                        .push_bind(since)
+                        .push_bind(until);
+                });
+                sql.push(
+                    ") INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, outcome, repeats, recorded_at)
+                    SELECT id, host, source, event, delivery_key, body_sha256, received_at, headers, ",
+                );
+                sql.push_bind(Outcome::Applied.word()).push(", 0, ").push_bind(now);
+                sql.push(
+                    " FROM told
+                    WHERE NOT EXISTS (
+                        SELECT 1
+                        FROM deliveries d
+                        WHERE d.body_sha256 = told.body_sha256 AND d.received_at BETWEEN told.since AND told.until
+                            AND d.host = told.host AND d.source = told.source AND d.duplicate_of IS NULL
+                    )
+                    ON CONFLICT DO NOTHING
+                    RETURNING id",
+                );
+                sql.build_query_scalar().fetch_all(&mut **db).await
+            })
+            .attempted("note deliveries")?;
+            self.known.noted.extend(noted);
+        }
+        Ok(())
     }
 
     /// The most telling earlier delivery that is the same: in what, which, and which one that was a duplicate of.

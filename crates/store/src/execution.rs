@@ -1,11 +1,14 @@
 //! Executions: the row of one attempt, written by merge and read as the API shows it.
 //! Knows nothing of which pipeline status follows from it.
 
+use std::collections::BTreeSet;
+
 use pipecast_model::{Execution, ExecutionFacts, ExecutionId, PipelineId, PipelineKey, ProjectId, Status, Timestamp};
 use sqlx::QueryBuilder;
 
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
+use crate::known::AttemptKey;
 use crate::pipeline::{key_text, parse_key};
 use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, StatusColumns};
 use crate::writer::Tx;
@@ -225,6 +228,9 @@ impl Tx {
         if let Some(row) = self.known.executions.get(&key) {
             return Ok(Some(row.clone()));
         }
+        if self.known.absent_executions.contains(&key) {
+            return Ok(None);
+        }
         const SQL: &str = select_executions!("WHERE project_id = $1 AND external_id = $2 AND attempt = $3");
         let row: Option<ExecutionRow> = on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(project)
@@ -237,6 +243,28 @@ impl Tx {
             self.known.executions.insert(key, row.clone());
         }
         Ok(row)
+    }
+
+    /// Reads the rows of attempts together, and remembers which of them are not there.
+    pub(crate) async fn know_executions(&mut self, wanted: &BTreeSet<AttemptKey>) -> Result<()> {
+        let wanted: Vec<&AttemptKey> = wanted.iter().filter(|key| !self.known.executions.contains_key(key)).collect();
+        for keys in wanted.chunks(ROWS) {
+            let rows: Vec<ExecutionRow> = on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new(select_executions!("WHERE (project_id, external_id, attempt) IN ("));
+                sql.push_values(keys, |mut row, (project, external_id, attempt)| {
+                    row.push_bind(*project).push_bind(external_id).push_bind(*attempt);
+                });
+                sql.push(")").build_query_as().fetch_all(&mut **db).await
+            })
+            .attempted("read executions")?;
+            self.known.absent_executions.extend(keys.iter().map(|key| (*key).clone()));
+            for row in rows {
+                let key = (row.project_id, row.external_id.clone(), row.attempt);
+                self.known.absent_executions.remove(&key);
+                self.known.executions.insert(key, row);
+            }
+        }
+        Ok(())
     }
 
     /// Keeps an attempt's row until it is written; one that is new is written at once, because its id is needed. Returns its id and

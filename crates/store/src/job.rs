@@ -1,12 +1,15 @@
 //! Jobs: the row of one job, written by merge and read as the API shows it.
 //! Knows nothing of the execution beyond its id.
 
+use std::collections::BTreeSet;
+
 use pipecast_model::{ExecutionId, Job, JobFacts, JobId, Step, Timestamp};
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
+use crate::known::JobKey;
 use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, StatusColumns, merge};
 use crate::writer::Tx;
 use crate::{Reader, Result};
@@ -186,7 +189,7 @@ impl Tx {
     async fn know_job(&mut self, execution: ExecutionId, external_id: &str) -> Result<()> {
         const SQL: &str = select_jobs!("WHERE execution_id = $1 AND external_id = $2");
         let key = (execution, external_id.to_owned());
-        if self.known.jobs.contains_key(&key) || self.known.all_jobs.contains(&execution) {
+        if self.known.jobs.contains_key(&key) || self.known.all_jobs.contains(&execution) || self.known.absent_jobs.contains(&key) {
             return Ok(());
         }
         let row: Option<JobRow> = on!(&mut self.on, |db| sqlx::query_as(SQL)
@@ -197,6 +200,28 @@ impl Tx {
         .attempted("read a job")?;
         if let Some(row) = row {
             self.known.jobs.insert(key, row);
+        }
+        Ok(())
+    }
+
+    /// Reads jobs together, and remembers which of them are not there.
+    pub(crate) async fn know_single_jobs(&mut self, wanted: &BTreeSet<JobKey>) -> Result<()> {
+        let wanted: Vec<&JobKey> = wanted.iter().filter(|key| !self.known.jobs.contains_key(key)).collect();
+        for keys in wanted.chunks(ROWS) {
+            let rows: Vec<JobRow> = on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new(select_jobs!("WHERE (execution_id, external_id) IN ("));
+                sql.push_values(keys, |mut row, (execution, external_id)| {
+                    row.push_bind(*execution).push_bind(external_id);
+                });
+                sql.push(")").build_query_as().fetch_all(&mut **db).await
+            })
+            .attempted("read jobs")?;
+            self.known.absent_jobs.extend(keys.iter().map(|key| (*key).clone()));
+            for row in rows {
+                let key = (row.execution_id, row.external_id.clone());
+                self.known.absent_jobs.remove(&key);
+                self.known.jobs.insert(key, row);
+            }
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 //! the end, many in a statement: on SQLite that halves the work of the one thread that writes, on PostgreSQL it saves round trips.
 //! Whoever asks the database for rows that may wait here calls `flush` first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use pipecast_model::{DeliveryId, ExecutionId, Host, PipelineId, PipelineKey, ProjectId, SourceId, Timestamp, Topic};
@@ -36,6 +36,11 @@ pub(crate) struct Known {
     pub(crate) jobs: HashMap<JobKey, JobRow>,
     /// Executions of which every job is known.
     pub(crate) all_jobs: BTreeSet<ExecutionId>,
+    /// What was looked for and is not there.
+    pub(crate) absent_executions: HashSet<AttemptKey>,
+    pub(crate) absent_jobs: HashSet<JobKey>,
+    /// Deliveries whose row in the ledger this transaction has written ahead of their turn.
+    pub(crate) noted: HashSet<DeliveryId>,
 }
 
 /// Rows that are different here from what stands in the database, by their keys in `Known`; and rows that are only ever added.
@@ -57,6 +62,8 @@ impl Tx {
         self.known.executions.clear();
         self.known.jobs.clear();
         self.known.all_jobs.clear();
+        self.known.absent_executions.clear();
+        self.known.absent_jobs.clear();
         self.known.pipeline_rows.clear();
         self.known.newest.clear();
         Ok(())

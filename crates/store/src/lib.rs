@@ -9,6 +9,7 @@ mod durability;
 mod engine;
 mod error;
 mod execution;
+mod foresight;
 mod job;
 mod known;
 mod migrate;

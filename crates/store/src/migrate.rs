@@ -17,10 +17,15 @@ const SHARED_IDS: [(&str, &str); 3] = [("pipelines", "pipelines_id_seq"), ("exec
 
 const MINT_EPOCH: &str = "INSERT INTO meta (key, value) VALUES ('epoch', $1) ON CONFLICT (key) DO NOTHING";
 
+/// The newest migration of the oldest build that works on this schema. A migration that only expands says so with it, and then builds from
+/// before it may start on what it made; see `migrations/README.md`.
+const WORKS_FROM: &str = "SELECT value FROM meta WHERE key = 'works_from'";
+const LOOK: &str = "look which builds work on the schema";
+
 /// Brings the schema up to this build's. Several callers at once migrate once.
 ///
 /// # Errors
-/// `NewerSchema` where a newer build has been here, `Unavailable`.
+/// `NewerSchema` where a newer build has been here and has not left a schema that this one works on, `Unavailable`.
 pub async fn migrate(options: &Options) -> Result<()> {
     match place(&options.url)? {
         place @ On::Sqlite(_) => {
@@ -53,11 +58,11 @@ async fn migrate_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Res
 /// The whole way, in the transaction of the caller.
 pub(crate) async fn bring_sqlite(connection: &mut SqliteConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
-    // `run` says the same, but a future that holds it cannot move to another thread.
-    SQLITE
-        .run_direct(None, &mut *connection, false)
-        .await
-        .map_err(|error| refusal(error, &SQLITE))?;
+    if !is_newer(On::Sqlite(connection)).await? {
+        // `run` says the same, but a future that holds it cannot move to another thread.
+        let migrated = SQLITE.run_direct(None, &mut *connection, false).await;
+        migrated.map_err(|error| refusal(error, &SQLITE))?;
+    }
     sqlx::query(MINT_EPOCH)
         .bind(Epoch::mint().0)
         .execute(&mut *connection)
@@ -120,10 +125,10 @@ fn boot() -> String {
 /// On PostgreSQL the migrator holds an advisory lock of its own while it works.
 pub(crate) async fn migrate_postgres(connection: &mut PgConnection, first_id: i64) -> Result<()> {
     const ATTEMPTED: &str = "migrate the database";
-    POSTGRES
-        .run_direct(None, &mut *connection, false)
-        .await
-        .map_err(|error| refusal(error, &POSTGRES))?;
+    if !is_newer(On::Postgres(connection)).await? {
+        let migrated = POSTGRES.run_direct(None, &mut *connection, false).await;
+        migrated.map_err(|error| refusal(error, &POSTGRES))?;
+    }
     sqlx::query(MINT_EPOCH)
         .bind(Epoch::mint().0)
         .execute(&mut *connection)
@@ -158,7 +163,8 @@ pub(crate) async fn recognise(pool: &Pool) -> Result<Epoch> {
         other => other.attempted("read which migrations were applied")?,
     };
     if applied.iter().any(|version| *version > newest(migrator)) {
-        return Err(Error::NewerSchema);
+        let works_from: Option<String> = on!(pool, |db| sqlx::query_scalar(WORKS_FROM).fetch_optional(db).await).attempted(LOOK)?;
+        refuse_unless_it_works(works_from, newest(migrator))?;
     }
     if migrator.iter().any(|migration| !applied.contains(&migration.version)) {
         return Err(Error::NotMigrated);
@@ -166,6 +172,32 @@ pub(crate) async fn recognise(pool: &Pool) -> Result<Epoch> {
     const EPOCH: &str = "SELECT value FROM meta WHERE key = 'epoch'";
     let epoch: Option<String> = on!(pool, |db| sqlx::query_scalar(EPOCH).fetch_optional(db).await).attempted("read the epoch")?;
     epoch.map(Epoch).ok_or(Error::NotMigrated)
+}
+
+/// Whether a newer build has migrated already, and this one works on what it made.
+async fn is_newer(mut db: On<&mut SqliteConnection, &mut PgConnection>) -> Result<bool> {
+    let again = match &mut db {
+        On::Sqlite(db) => On::Sqlite(&mut **db),
+        On::Postgres(db) => On::Postgres(&mut **db),
+    };
+    match applied(again).await? {
+        Some((found, known)) if found > known => {
+            let works_from: Option<String> = match db {
+                On::Sqlite(db) => sqlx::query_scalar(WORKS_FROM).fetch_optional(db).await,
+                On::Postgres(db) => sqlx::query_scalar(WORKS_FROM).fetch_optional(db).await,
+            }
+            .attempted(LOOK)?;
+            refuse_unless_it_works(works_from, known).map(|()| true)
+        }
+        _ => Ok(false),
+    }
+}
+
+fn refuse_unless_it_works(works_from: Option<String>, known: i64) -> Result<()> {
+    match works_from.and_then(|version| version.parse::<i64>().ok()) {
+        Some(version) if version <= known => Ok(()),
+        _ => Err(Error::NewerSchema),
+    }
 }
 
 /// The newest migration that was applied here and the newest that this build knows; `None` where there is no schema yet.

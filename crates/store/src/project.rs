@@ -78,6 +78,13 @@ impl Tx {
         Ok(())
     }
 
+    /// The project that a delivery speaks of, where it is held.
+    pub(crate) fn held_project(&self, delivery: &Delivery, facts: &Facts) -> Option<ProjectId> {
+        let source = self.known.sources.get(&(delivery.host, delivery.source.clone()))?;
+        let external_id = facts.project.as_ref().map_or("", |project| &project.external_id);
+        self.known.projects.get(&(*source, external_id.to_owned())).map(|row| row.id)
+    }
+
     /// Locks a project until the transaction ends, merges what is told of it, and says whether that can be seen in its pipelines.
     ///
     /// On PostgreSQL two writers of one project wait here for each other, so everything below reads and writes without

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pipecast_model::Epoch;
 use tokio::sync::OnceCell;
 
-use crate::engine::{Pool, on};
+use crate::engine::{On, Pool, on};
 use crate::error::Attempt;
 use crate::migrate::recognise;
 use crate::{Options, Result};
@@ -40,6 +40,14 @@ impl Reader {
     /// `NotMigrated`, `NewerSchema`, `Unavailable`. The next call looks again.
     pub async fn recognise(&self) -> Result<&Epoch> {
         self.epoch.get_or_try_init(|| recognise(&self.on)).await
+    }
+
+    /// Closes it for every clone of it.
+    pub async fn close(&self) {
+        match &self.on {
+            On::Sqlite(pool) => pool.close().await,
+            On::Postgres(pool) => pool.close().await,
+        }
     }
 
     /// Whether the database answers.

@@ -31,11 +31,10 @@ impl Reader {
         Ok(seqs)
     }
 
-    /// The sequences of all pipelines by id, after `after`, at most `limit`.
-    pub async fn list_pipeline_seqs(&self, after: Option<PipelineId>, limit: i64) -> Result<Vec<(PipelineId, i64)>> {
-        const SQL: &str = "SELECT id, seq FROM pipelines WHERE id > $1 ORDER BY id LIMIT $2";
-        let after = after.unwrap_or(PipelineId(i64::MIN));
-        on!(&self.on, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("read the sequences of pipelines")
+    /// Pipelines and their sequences, the last changed first, at most `limit`.
+    pub async fn list_newest_seqs(&self, limit: i64) -> Result<Vec<(PipelineId, i64)>> {
+        const SQL: &str = "SELECT id, seq FROM pipelines ORDER BY updated_at DESC, id DESC LIMIT $1";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(limit).fetch_all(db).await).attempted("read the sequences of pipelines")
     }
 
     async fn seqs_in(&self, select: &'static str, ids: &[i64]) -> Result<Vec<(i64, i64)>> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::execution::executions_by_id;
 use crate::job::jobs_of;
-use crate::pipeline::view::{PipelineView, pipelines_after, pipelines_by_id, with_newest};
+use crate::pipeline::view::{PipelineView, pipelines_by_id, with_newest};
 use crate::topic::last_changes;
 use crate::{Reader, Result};
 
@@ -82,12 +82,6 @@ impl Reader {
             states.extend(self.execution_states(&executions).await?);
         }
         Ok(states)
-    }
-
-    /// The states of all pipelines by id, after `after`, at most `limit`.
-    pub async fn list_pipeline_states(&self, after: Option<PipelineId>, limit: i64) -> Result<Vec<Announcement>> {
-        let views = pipelines_after(&self.on, after, limit).await?;
-        self.pipeline_states(views).await
     }
 
     async fn pipeline_states(&self, views: Vec<PipelineView>) -> Result<Vec<Announcement>> {

@@ -66,6 +66,25 @@ impl Writer {
         })
     }
 
+    /// Closes it once every transaction has ended. On SQLite the write-ahead log is emptied into the database first, as far as no reader
+    /// is in the way, so that the file is whole without it.
+    ///
+    /// # Errors
+    /// `Unavailable` where the log stays as it is; nothing is lost by that.
+    pub async fn close(&self) -> Result<()> {
+        match &self.on {
+            On::Sqlite(pool) => {
+                let emptied = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await;
+                pool.close().await;
+                emptied.attempted("empty the write-ahead log").map(drop)
+            }
+            On::Postgres(pool) => {
+                pool.close().await;
+                Ok(())
+            }
+        }
+    }
+
     /// Makes durable whatever `commit_unsynced` has committed. Many commits share one sync.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! How a feed gets its first value: subscribed first and read afterwards, from the shared cache if it has it, else from the
 //! database. Whoever asks at the same time shares one reading.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -66,7 +67,7 @@ impl Inner {
     /// A value of ours from the shared cache; `None` where it is of another epoch or in a form that this build does not know. As long as the
     /// database has never answered, nobody knows the epoch, and what the cache has is the best there is.
     fn understand(&self, topic: Topic, value: &[u8]) -> Option<Arc<Last>> {
-        match serde_json::from_slice::<Announcement>(value) {
+        match Announcement::read(value) {
             Ok(announcement) if self.reader.epoch().is_none_or(|epoch| announcement.epoch == *epoch) => {
                 reads::count(Layer::Shared, "hit");
                 Some(Arc::new(Last::new(&announcement)))
@@ -77,6 +78,7 @@ impl Inner {
             }
             Err(error) => {
                 reads::count(Layer::Shared, "stale");
+                reads::count_strange("cache");
                 warn!(%error, "cannot read the cached announcement of {topic}");
                 None
             }
@@ -119,21 +121,29 @@ impl Inner {
     }
 
     async fn fill_monitor(&self, feed: &Feed) -> Result<()> {
-        let topic = feed.topic();
-        let mut after = None;
-        loop {
-            let page = self
-                .reader
-                .list_pipeline_states(after, BATCH as i64)
-                .await
-                .map_err(|source| Error::Store { topic, source })?;
-            for announcement in &page {
-                feed.offer(Arc::new(Last::new(announcement)), self.settings.monitor_pipelines);
-            }
-            match page.last().map(|announcement| announcement.topic) {
-                Some(Topic::Pipeline(id)) if page.len() == BATCH => after = Some(id),
-                _ => return Ok(()),
+        let newest = self.list_newest().await?;
+        let topics: Vec<Topic> = newest.into_iter().map(|(topic, _)| topic).collect();
+        self.read_into_monitor(feed, &topics).await
+    }
+
+    /// The pipelines that the monitor has room for, with their sequences: those that changed last, the last one first.
+    pub(crate) async fn list_newest(&self) -> Result<Vec<(Topic, i64)>> {
+        let topic = Topic::Monitor;
+        let most = i64::try_from(self.settings.monitor_pipelines).unwrap_or(i64::MAX);
+        let newest = self.reader.list_newest_seqs(most).await.map_err(|source| Error::Store { topic, source })?;
+        Ok(newest.into_iter().map(|(id, seq)| (Topic::Pipeline(id), seq)).collect())
+    }
+
+    /// Reads pipelines into the monitor, the last of `newest_first` first: what has been quiet the longest is the first to go there.
+    pub(crate) async fn read_into_monitor(&self, monitor: &Feed, newest_first: &[Topic]) -> Result<()> {
+        let topic = Topic::Monitor;
+        for batch in newest_first.rchunks(BATCH) {
+            let states = self.reader.list_states(batch).await.map_err(|source| Error::Store { topic, source })?;
+            let mut states: HashMap<Topic, Announcement> = states.into_iter().map(|state| (state.topic, state)).collect();
+            for state in batch.iter().rev().filter_map(|topic| states.remove(topic)) {
+                monitor.offer(Arc::new(Last::new(&state)), self.settings.monitor_pipelines);
             }
         }
+        Ok(())
     }
 }

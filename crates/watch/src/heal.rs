@@ -36,8 +36,9 @@ impl Health {
         self.has_lost = true;
     }
 
-    pub(crate) fn doubt(&mut self, topic: Topic) {
-        self.doubted.insert(topic);
+    /// Says whether that is news.
+    pub(crate) fn doubt(&mut self, topic: Topic) -> bool {
+        self.doubted.insert(topic)
     }
 }
 
@@ -101,36 +102,29 @@ impl Inner {
         Ok(())
     }
 
-    /// The pipelines that the monitor does not know, or knows as older.
+    /// Those of the newest pipelines that the monitor does not know, or knows as older.
     async fn reread_monitor(&self, monitor: &Feed) -> Result<()> {
         let unread = |source| Error::Store { topic: Topic::Monitor, source };
-        let known: HashMap<Topic, i64> = monitor.page(0, u64::MAX, usize::MAX).iter().map(|(_, last)| (last.topic, last.seq)).collect();
-        let mut there = HashSet::new();
-        let mut changed = Vec::new();
-        let mut after = None;
-        loop {
-            const PAGE: usize = 4 * BATCH;
-            let page = self.reader.list_pipeline_seqs(after, PAGE as i64).await.map_err(unread)?;
-            for (id, seq) in &page {
-                let topic = Topic::Pipeline(*id);
-                there.insert(topic);
-                if known.get(&topic).is_none_or(|known| known < seq) {
-                    changed.push(topic);
-                }
-            }
-            match page.last() {
-                Some((id, _)) if page.len() == PAGE => after = Some(*id),
-                _ => break,
+        let mut known: HashMap<Topic, i64> = monitor.page(0, u64::MAX, usize::MAX).iter().map(|(_, last)| (last.topic, last.seq)).collect();
+        let newest = self.list_newest().await?;
+        let mut changed: Vec<Topic> = Vec::new();
+        for (topic, seq) in newest {
+            if known.remove(&topic).is_none_or(|known| known < seq) {
+                changed.push(topic);
             }
         }
         // What has no row any more has been merged into another pipeline, and says so once more.
-        changed.extend(known.keys().filter(|topic| !there.contains(topic)));
-        for batch in changed.chunks(BATCH) {
-            for announcement in &self.reader.list_states(batch).await.map_err(unread)? {
-                monitor.offer(Arc::new(Last::new(announcement)), self.settings.monitor_pipelines);
-            }
-        }
-        Ok(())
+        let others: Vec<Topic> = known.into_keys().collect();
+        let there: HashSet<Topic> = self
+            .reader
+            .list_seqs(&others)
+            .await
+            .map_err(unread)?
+            .into_iter()
+            .map(|(topic, _)| topic)
+            .collect();
+        changed.extend(others.into_iter().filter(|topic| !there.contains(topic)));
+        self.read_into_monitor(monitor, &changed).await
     }
 }
 

@@ -3,7 +3,7 @@
 //! A bare word, a JSON string, or a JSON object with `status` and perhaps `timestamp`; other fields are passed on. The word stays
 //! as it is written; what it means is known for our own words and for a few that others use.
 
-use pipecast_model::{Announcement, Status, Timestamp};
+use pipecast_model::{Announcement, EnvelopeError, Status, Timestamp};
 use serde_json::{Map, Value};
 
 /// Longer words are not taken.
@@ -70,7 +70,7 @@ pub(crate) enum Heard {
     /// One of ours.
     Ours(Announcement),
     /// One of ours in a form that this build does not know.
-    Strange(serde_json::Error),
+    Strange(EnvelopeError),
     /// Another program's word.
     Foreign(Telling),
     /// Nothing that says how anything is doing.
@@ -79,7 +79,7 @@ pub(crate) enum Heard {
 
 impl Heard {
     pub(crate) fn read(message: &[u8]) -> Heard {
-        let error = match serde_json::from_slice(message) {
+        let error = match Announcement::read(message) {
             Ok(announcement) => return Heard::Ours(announcement),
             Err(error) => error,
         };
@@ -165,8 +165,13 @@ mod tests {
     #[test]
     fn an_announcement_that_cannot_be_read_is_still_ours() {
         let strange = br#"{"v":9,"epoch":"kqzxbtwm","seq":7,"status":"levitating"}"#;
+        let newer = br#"{"v":2,"topic":"pipeline:7","status":"running","timestamp":"2026-11-21T10:00:00Z","epoch":"kqzxbtwm","seq":3,"data":null}"#;
 
-        assert!(matches!(Heard::read(strange), Heard::Strange(_)));
+        assert!(matches!(Heard::read(strange), Heard::Strange(EnvelopeError::Unknown(9))));
+        assert!(
+            matches!(Heard::read(newer), Heard::Strange(EnvelopeError::Unknown(2))),
+            "it would fit, and may mean something else"
+        );
         assert!(matches!(Heard::read(b"running"), Heard::Foreign(_)));
         assert!(matches!(Heard::read(br#"{"type":"log"}"#), Heard::Noise));
     }

@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// A topic that has no state is kept only this long after it was asked for, once there are many.
 const EMPTY_LINGER: Duration = Duration::from_secs(1);
 
+/// So long somebody waits for a feed that he can do without.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// How much a node watches and for how long; see `config.default.toml`, section `[watch]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -102,6 +105,18 @@ impl Watch {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The feed of a topic, for whoever only wants to know whether something has changed since he looked: then its newest number is
+    /// another. Keeps the topic current for a while. `None` where it is not kept current here and cannot be at once.
+    pub async fn follow(&self, topic: Topic) -> Option<Arc<Feed>> {
+        let known = self.inner.feed(topic).filter(|feed| feed.filled.get().is_some());
+        let feed = match known {
+            Some(feed) => feed,
+            None => tokio::time::timeout(AT_ONCE, self.inner.filled_feed(topic)).await.ok()?.ok()?,
+        };
+        feed.touch();
+        Some(feed)
     }
 
     /// Watches a topic: `bell` rings at every change. When this returns, the feed holds the current state and misses nothing.
@@ -223,8 +238,10 @@ impl Inner {
         let last = match Heard::read(message) {
             Heard::Ours(announcement) => Arc::new(Last::new(&announcement)),
             Heard::Strange(error) => {
-                warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
-                health.doubt(topic);
+                reads::count_strange("bus");
+                if health.doubt(topic) {
+                    warn!(%error, "cannot read an announcement of {topic}; reading its state from the database");
+                }
                 return;
             }
             Heard::Foreign(telling) => return self.hear_foreign(topic, telling),

@@ -273,8 +273,9 @@ async fn a_topic_that_nobody_wants_is_let_go_and_read_afresh() {
     let bell = Arc::new(Bell::default());
 
     let listener = node.watch.join(FIRST, &bell).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1_300)).await;
-    assert_eq!(node.watch.topics(), 1, "somebody listens");
+    drop(node.watch.join(Topic::Pipeline(PipelineId(2)), &bell).await.unwrap());
+    until("the sweep has let go what nobody listens to", || node.watch.topics() == 1).await;
+    assert!(node.watch.last(FIRST).is_some(), "somebody listens");
     drop(listener);
     until("it is let go", || node.watch.topics() == 0).await;
 
@@ -341,4 +342,45 @@ async fn a_monitor_of_more_than_one_page_is_whole() {
     let monitor = node.watch.join(Topic::Monitor, &bell).await.unwrap();
 
     assert_eq!(monitor.feed().page(0, u64::MAX, 1_000).len(), 300);
+}
+
+#[tokio::test]
+async fn a_monitor_of_fewer_than_there_are_holds_those_that_changed_last() {
+    let node = Node::start(
+        Settings {
+            monitor_pipelines: 3,
+            ..settings()
+        },
+        1_000,
+    )
+    .await;
+    for pipeline in 1..=6 {
+        node.write(pipeline, 1, Status::Queued).await;
+    }
+    node.write(2, 2, Status::Running).await;
+    let bell = Arc::new(Bell::default());
+
+    let monitor = node.watch.join(Topic::Monitor, &bell).await.unwrap();
+
+    let held = || {
+        let page = monitor.feed().page(0, u64::MAX, 100);
+        page.into_iter().map(|(_, last)| last.topic).collect::<Vec<_>>()
+    };
+    let pipelines = |ids: [i64; 3]| ids.map(|id| Topic::Pipeline(PipelineId(id)));
+    assert_eq!(held(), pipelines([5, 6, 2]), "the one that has been quiet the longest is the first to go");
+
+    // Healing reads what changed, and nothing of what there is no room for.
+    node.run();
+    let doubt = async || {
+        let strange = Bytes::from_static(br#"{"v":9,"epoch":"kqzxbtwm","seq":7}"#);
+        node.bus.publish(Topic::Monitor, strange).await.unwrap();
+    };
+    node.write(1, 2, Status::Running).await;
+    doubt().await;
+    until("it is healed", || held() == pipelines([6, 2, 1])).await;
+    let before = monitor.feed().newest();
+    node.write(1, 3, Status::Success).await;
+    doubt().await;
+    until("it is healed again", || monitor.feed().newest() > before).await;
+    assert_eq!((held(), monitor.feed().newest()), (pipelines([6, 2, 1]).to_vec(), before + 1));
 }

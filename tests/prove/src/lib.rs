@@ -5,6 +5,7 @@
 pub mod accounts;
 pub mod across;
 pub mod broker_down;
+pub mod caches;
 pub mod cluster;
 pub mod crash;
 pub mod findings;

@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{across, broker_down, cluster, crash, perf, redis_empty, rolling, torture};
+use pipecast_prove::{across, broker_down, caches, cluster, crash, perf, redis_empty, rolling, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -15,6 +15,7 @@ struct Arguments {
 enum Command {
     Across(across::Args),
     BrokerDown(broker_down::Args),
+    Caches(caches::Args),
     Cluster(cluster::Args),
     Crash(crash::Args),
     Perf(perf::Args),
@@ -30,6 +31,7 @@ async fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Across(args) => across::run(args).await,
         Command::BrokerDown(args) => broker_down::run(args).await,
+        Command::Caches(args) => caches::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Crash(args) => crash::run(args).await,
         Command::Perf(args) => perf::run(args).await,

@@ -23,6 +23,9 @@ use super::ear::Ear;
 use crate::redis::{Redis, names};
 use crate::{Bus, BusEvent, BusTap, Error};
 
+/// Messages that go over the connection together.
+const TOGETHER: usize = 128;
+
 /// Channels that one command subscribes or unsubscribes.
 const BATCH: usize = 500;
 /// Wishes that wait for the owner of the connection; whoever has one more waits too.
@@ -56,6 +59,22 @@ impl Bus for RedisBus {
             Ok(lease.settle(answer)?)
         };
         self.redis.within("publish on redis", work).await
+    }
+
+    async fn publish_all(&self, messages: &[(Topic, Bytes)]) -> crate::Result<()> {
+        for messages in messages.chunks(TOGETHER) {
+            let work = async {
+                let mut lease = self.redis.lease().await?;
+                let mut pipe = ::redis::pipe();
+                for (topic, message) in messages {
+                    pipe.publish(names::channel(*topic), &message[..]).ignore();
+                }
+                let answer: RedisResult<()> = pipe.query_async(lease.connection()).await;
+                Ok(lease.settle(answer)?)
+            };
+            self.redis.within("publish on redis", work).await?;
+        }
+        Ok(())
     }
 
     /// Waits for a first try to connect, and opens the tap whether or not the server was there.

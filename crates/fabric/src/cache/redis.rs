@@ -14,10 +14,12 @@ use pipecast_model::{Epoch, Topic};
 use serde::Deserialize;
 
 use crate::redis::{Redis, names, unavailable};
-use crate::{Cache, Foreign, Found, Result};
+use crate::{Cache, Foreign, Found, Offer, Result};
 
 /// Topics that one script looks at; Redis does nothing else meanwhile.
 const BATCH: usize = 500;
+/// Values that one script writes; a value is a few KiB, an execution's with all its jobs a few hundred.
+const OFFERS: usize = 64;
 /// Longer values of other programs are not read.
 const LONGEST_FOREIGN: usize = 64 << 10;
 
@@ -39,28 +41,29 @@ impl RedisCache {
         }
     }
 
-    async fn put(&self, topic: Topic, offered: &Offered<'_>, how: &str) -> Result<bool> {
-        let Some(fields) = offered
-            .value
-            .strip_prefix(b"{")
-            .filter(|fields| fields.first().is_some_and(|first| *first != b'}'))
-        else {
-            let defect = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the value is no JSON object with a field in it");
-            return Err(unavailable("mark a value", defect));
-        };
+    /// Says of each whether it was taken.
+    async fn put(&self, offers: &[Offer<'_>], how: &str) -> Result<Vec<bool>> {
+        let fields: Vec<&[u8]> = offers.iter().map(|offer| fields_of(&offer.value)).collect::<Result<_>>()?;
         let work = async {
             let mut lease = self.redis.lease().await?;
             let generation = lease.generation();
-            let mark = format!(r#"{{"generation":"{generation}","id":"{}-{}","#, offered.epoch, offered.seq);
-            let value = [mark.as_bytes(), fields].concat();
             let mut call = self.offer.prepare_invoke();
-            call.key(names::value(topic)).key(names::mark(topic));
-            call.arg(&*generation).arg(&offered.epoch.0).arg(offered.seq).arg(value).arg(mark);
-            call.arg(offered.keep.as_millis().max(1) as u64).arg(how);
-            let answer: RedisResult<bool> = call.invoke_async(lease.connection()).await;
+            call.arg(&*generation).arg(how);
+            for (offer, fields) in offers.iter().zip(&fields) {
+                let mark = format!(r#"{{"generation":"{generation}","id":"{}-{}","#, offer.epoch, offer.seq);
+                let value = [mark.as_bytes(), fields].concat();
+                call.key(names::value(offer.topic)).key(names::mark(offer.topic));
+                call.arg(&offer.epoch.0).arg(offer.seq).arg(value).arg(mark);
+                call.arg(offer.keep.as_millis().max(1) as u64);
+            }
+            let answer: RedisResult<Vec<bool>> = call.invoke_async(lease.connection()).await;
             Ok(lease.settle(answer)?)
         };
         self.redis.within("write to the cache on redis", work).await
+    }
+
+    async fn put_one(&self, offer: Offer<'_>, how: &str) -> Result<bool> {
+        Ok(self.put(&[offer], how).await? == [true])
     }
 
     async fn list_batch(&self, topics: &[Topic]) -> Result<Vec<(Topic, Foreign)>> {
@@ -107,11 +110,32 @@ impl Cache for RedisCache {
     }
 
     async fn offer(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool> {
-        self.put(topic, &Offered { epoch, seq, value, keep }, "offer").await
+        let offer = Offer {
+            topic,
+            epoch,
+            seq,
+            value,
+            keep,
+        };
+        self.put_one(offer, "offer").await
+    }
+
+    async fn offer_all(&self, offers: &[Offer<'_>]) -> Result<()> {
+        for offers in offers.chunks(OFFERS) {
+            self.put(offers, "offer").await?;
+        }
+        Ok(())
     }
 
     async fn fill(&self, topic: Topic, epoch: &Epoch, seq: i64, value: Bytes, keep: Duration) -> Result<bool> {
-        self.put(topic, &Offered { epoch, seq, value, keep }, "fill").await
+        let offer = Offer {
+            topic,
+            epoch,
+            seq,
+            value,
+            keep,
+        };
+        self.put_one(offer, "fill").await
     }
 
     async fn list_foreign(&self, topics: &[Topic]) -> Result<Vec<(Topic, Foreign)>> {
@@ -126,11 +150,13 @@ impl Cache for RedisCache {
 /// Which of the topics, its value, and the mark beside it.
 type Row = (usize, Vec<u8>, Vec<u8>);
 
-struct Offered<'a> {
-    epoch: &'a Epoch,
-    seq: i64,
-    value: Bytes,
-    keep: Duration,
+/// What stands between the braces of an object, with the brace at its end: a mark is put before it.
+fn fields_of(value: &[u8]) -> Result<&[u8]> {
+    let fields = value.strip_prefix(b"{").filter(|fields| fields.first().is_some_and(|first| *first != b'}'));
+    fields.ok_or_else(|| {
+        let defect = std::io::Error::new(std::io::ErrorKind::InvalidInput, "the value is no JSON object with a field in it");
+        unavailable("mark a value", defect)
+    })
 }
 
 /// What a value is worth while the server is in `generation`: `None` for one of ours that comes from another.

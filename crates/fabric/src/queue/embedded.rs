@@ -16,6 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::PASS_AFTER;
 use crate::{Claim, ClaimId, Dead, Durability, Error, Queue, Result, Verdict};
 
 mod board;
@@ -37,6 +38,8 @@ pub use stock::{Stock, Stored};
 const UNCOMMITTED_BYTES: usize = 64 << 20;
 /// Jobs on their way to the writer. Who comes beyond that waits until it has caught up.
 const JOBS: usize = 1024;
+/// How long a returned message rests.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// One `receive` hands out at most this many bytes, or one message.
 const HAND_OUT_BYTES: usize = 8 << 20;
 
@@ -218,7 +221,8 @@ impl Queue for EmbeddedQueue {
                 .into_iter()
                 .filter_map(|(ClaimId(id), verdict)| match verdict {
                     Verdict::Ack => Some(board.ack(id)),
-                    Verdict::Return => board.give_back(id),
+                    Verdict::Return => board.give_back(id, RETURN_AFTER),
+                    Verdict::Pass => board.give_back(id, PASS_AFTER.min(self.limits.retry_cap)),
                     Verdict::Fail(reason) => {
                         let back_off = self.back_off(board.failures(id).saturating_add(1));
                         board.fail(id, reason, back_off, self.limits.max_failures.max(1))

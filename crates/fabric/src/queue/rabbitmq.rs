@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, Durability, PASS_AFTER, Queue, Verdict};
 use crate::{Error, Result};
 
 mod consumer;
@@ -151,6 +151,19 @@ impl RabbitmqQueue {
             Verdict::Ack => drop(taken.acker.ack(BasicAckOptions::default()).await),
             Verdict::Return => self.give_back(taken).await,
             Verdict::Fail(reason) => self.fail(taken, reason).await,
+            Verdict::Pass => self.pass(taken).await,
+        }
+    }
+
+    /// A copy rests at the broker, uncounted, and comes to whoever is free then. Resting here it would take a place of the prefetch, and in
+    /// the end all of them, and no other process could have it.
+    async fn pass(&self, mut taken: Taken) {
+        taken.letter.crashes = 0;
+        let rest = PASS_AFTER.min(self.options.retry_cap);
+        let place = Place::back_off(taken.letter.lane, rest);
+        if let Err(error) = self.consumer.file(&taken, place, Some(rest)).await {
+            tracing::warn!("cannot pass a message on, it rests here: {error}");
+            self.put_off(taken, rest.max(RETURN_AFTER));
         }
     }
 

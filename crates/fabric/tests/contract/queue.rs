@@ -202,6 +202,30 @@ pub(crate) async fn what_is_returned_comes_back_uncounted(queues: &dyn Queues) {
     queue.close().await;
 }
 
+/// The retry cap of these queues bounds the rest to a tenth of a second.
+pub(crate) async fn what_is_passed_on_comes_to_whoever_receives_and_is_never_buried(queues: &dyn Queues) {
+    let queue = queues
+        .open(Limits {
+            failures: 1,
+            ..Limits::default()
+        })
+        .await;
+    send(&*queue, Lane::Urgent, 0..1).await;
+
+    for _ in 0..25 {
+        let claims = receive(&*queue, 1).await;
+        assert_eq!((claims[0].failures, &claims[0].message, claims[0].lane), (0, &message(0), Lane::Urgent));
+        settle(&*queue, &claims, Verdict::Pass).await;
+    }
+
+    assert_eq!(queue.depth(Lane::Urgent).await.unwrap(), 1);
+    assert!(queue.dead(1).await.unwrap().is_empty());
+    queue.close().await;
+    let queue = queues.open(Limits::default()).await;
+    assert_eq!(texts(&receive(&*queue, 1).await), [message(0)]);
+    queue.close().await;
+}
+
 pub(crate) async fn a_full_queue_refuses_and_stores_nothing(queues: &dyn Queues) {
     let limits = Limits {
         messages: 3,

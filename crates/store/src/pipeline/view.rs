@@ -154,10 +154,3 @@ pub(crate) async fn pipelines_by_id(pool: &Pool, ids: &[PipelineId]) -> Result<V
     })
     .attempted("read pipelines")
 }
-
-/// Pipelines by id, after `after`, at most `limit`.
-pub(crate) async fn pipelines_after(pool: &Pool, after: Option<PipelineId>, limit: i64) -> Result<Vec<PipelineView>> {
-    const SQL: &str = select_pipelines!("WHERE p.id > $1 ORDER BY p.id LIMIT $2");
-    let after = after.unwrap_or(PipelineId(i64::MIN));
-    on!(pool, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("read pipelines")
-}

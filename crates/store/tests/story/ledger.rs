@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp, Topic};
 use pipecast_store::{Error, Noted};
 
-use crate::ground::{Engine, Ground, Open, delivery, execution, run};
+use crate::ground::{Engine, Ground, Open, delivery, execution, job, run};
 
 #[tokio::test]
 async fn a_delivery_key_that_comes_again_counts_on_the_first_row() {
@@ -104,7 +104,15 @@ async fn writers_of_one_project_lose_nothing_of_each_other() {
         }
         writers.join_all().await;
 
-        let pipelines = open.reader.list_pipeline_states(None, 10).await.unwrap();
+        let newest: Vec<Topic> = open
+            .reader
+            .list_newest_seqs(10)
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(id, _)| Topic::Pipeline(id))
+            .collect();
+        let pipelines = open.reader.list_states(&newest).await.unwrap();
 
         assert_eq!(pipelines.len(), 1);
         assert_eq!(open.ground.count("executions").await, 20);
@@ -168,4 +176,90 @@ async fn record_batch(open: &Open, batch: &[(Delivery, Facts)]) -> Result<(), Er
     }
     tx.clear_dirty(&announced).await?;
     tx.commit().await
+}
+
+/// Every way in which deliveries of one batch can be like each other, or like what was there before.
+fn alike() -> Vec<(Delivery, Facts)> {
+    let told = |number| run(["rocket", "probe"][number as usize % 2], execution(number, 1, Status::Running, number));
+    let mut batch: Vec<(Delivery, Facts)> = (1..=6).map(|number| (delivery(), told(number))).collect();
+    let copy = |batch: &[(Delivery, Facts)], of: usize| (batch[of].0.clone(), batch[of].1.clone());
+    // The same one, handed out twice.
+    batch.push(copy(&batch, 0));
+    // The same key with another body, and with a body that was there under another key.
+    let mut again = copy(&batch, 1);
+    (again.0.id, again.0.body_sha256) = (DeliveryId::fresh(), "another".into());
+    batch.push(again);
+    let mut both = copy(&batch, 2);
+    (both.0.id, both.0.key) = (DeliveryId::fresh(), batch[3].0.key.clone());
+    batch.push(both);
+    // The same body under a new key, and then that key with a new body.
+    let mut forged = copy(&batch, 4);
+    (forged.0.id, forged.0.key) = (DeliveryId::fresh(), Some("forged".into()));
+    batch.push(forged);
+    let mut after = (delivery(), told(7));
+    after.0.key = Some("forged".into());
+    batch.push(after);
+    // A wanted repetition, twice; and one without a key.
+    let mut replay = copy(&batch, 5);
+    (replay.0.id, replay.0.replay_of) = (DeliveryId::fresh(), Some(batch[5].0.id));
+    batch.push(replay.clone());
+    batch.push(replay);
+    let mut keyless = (delivery(), told(8));
+    keyless.0.key = None;
+    batch.push(keyless);
+    // Jobs of what is there and of what is new, one alone and many.
+    let jobs = |number, names: &[&str]| Facts {
+        jobs: names.iter().map(|name| job(number, 1, name, Status::Running, 20)).collect(),
+        ..told(number)
+    };
+    batch.extend([jobs(1, &["a"]), jobs(1, &["a"]), jobs(1, &["a", "b"]), jobs(30, &["c"])].map(|facts| (delivery(), facts)));
+    batch
+}
+
+#[tokio::test]
+async fn a_batch_that_is_foreseen_comes_to_the_same_as_one_by_one() {
+    for engine in Engine::BOTH {
+        let batch = alike();
+        let mut pictures = Vec::new();
+        for foreseen in [false, true] {
+            let open = Ground::lay(engine).await.open().await;
+            let mut told = Vec::new();
+            // Twice, so that everything is met as new and as known.
+            for _ in 0..2 {
+                let mut tx = open.writer.begin().await.unwrap();
+                if foreseen {
+                    tx.foresee(&batch.iter().map(|(delivery, facts)| (delivery, facts)).collect::<Vec<_>>())
+                        .await
+                        .unwrap();
+                }
+                for (delivery, facts) in &batch {
+                    let noted = tx.note_delivery(delivery).await.unwrap();
+                    let topics = match noted {
+                        Noted::New => tx.record_facts(delivery, facts).await.unwrap(),
+                        Noted::Duplicate(_) => Vec::new(),
+                    };
+                    told.push((noted, topics));
+                }
+                tx.commit().await.unwrap();
+            }
+            let ledger = open
+                .ground
+                .look(
+                    "SELECT coalesce(delivery_key, '-') || body_sha256 || outcome || repeats || coalesce(detail, '-') || CASE WHEN replay_of IS NULL THEN '' ELSE 'replay' END
+                    FROM deliveries ORDER BY received_at, 1",
+                )
+                .await;
+            let jobs = open.ground.look("SELECT execution_id || external_id || status FROM jobs ORDER BY 1").await;
+            let executions = open.ground.look("SELECT external_id || status || seq FROM executions ORDER BY 1").await;
+            let bodies = open.ground.count("delivery_bodies").await;
+            pictures.push((told, ledger, jobs, executions, bodies));
+        }
+
+        assert!(
+            pictures[0].0.iter().any(|(noted, _)| *noted == Noted::New) && pictures[0].2.len() == 3,
+            "{:?}",
+            pictures[0].2
+        );
+        assert_eq!(pictures[0], pictures[1], "{engine:?}");
+    }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pipecast_model::Status;
 use pipecast_store::Error;
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::ground::{Engine, Ground};
+use crate::ground::{Engine, Ground, Open, execution, run};
 
 #[tokio::test]
 async fn both_engines_have_the_same_tables_and_columns() {
@@ -71,6 +73,85 @@ async fn a_schema_of_another_build_is_refused_by_name() {
     }
 }
 
+/// This build's migrations and one that a later release may bring: it expands, and fills what it added from what was there.
+async fn migrate_as_the_next_build(open: &Open, works_from: Option<i64>) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, sql) in files(if open.ground.engine == Engine::Sqlite { "sqlite" } else { "postgres" }) {
+        std::fs::write(folder.path().join(name), sql).unwrap();
+    }
+    let mut next = String::from(
+        "ALTER TABLE pipelines ADD COLUMN title TEXT;
+        UPDATE pipelines SET title = upper(name);
+        ALTER TABLE executions ADD COLUMN shard BIGINT NOT NULL DEFAULT 7;
+        CREATE TABLE shards (id BIGINT PRIMARY KEY NOT NULL);",
+    );
+    if let Some(version) = works_from {
+        next.push_str(&format!(
+            "INSERT INTO meta (key, value) VALUES ('works_from', '{version}') ON CONFLICT (key) DO UPDATE SET value = excluded.value;"
+        ));
+    }
+    std::fs::write(folder.path().join("9001_shards.sql"), next).unwrap();
+    let next = sqlx::migrate::Migrator::new(folder.path()).await.unwrap();
+    match open.ground.engine {
+        Engine::Sqlite => {
+            next.run_direct(None, &mut SqliteConnection::connect(&open.ground.options.url).await.unwrap(), false)
+                .await
+        }
+        Engine::Postgres => {
+            next.run_direct(None, &mut PgConnection::connect(&open.ground.options.url).await.unwrap(), false)
+                .await
+        }
+    }
+    .unwrap();
+}
+
+#[tokio::test]
+async fn an_older_schema_is_migrated_with_its_data_in_it_while_the_build_before_works() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let facts = |run_id| run("rocket", execution(run_id, 1, Status::Queued, run_id));
+        open.tell(facts(1)).await;
+        let before = open.ground.look("SELECT CAST(id AS TEXT) || status || stamps FROM executions").await;
+
+        migrate_as_the_next_build(&open, Some(1)).await;
+
+        assert_eq!(open.ground.look("SELECT CAST(id AS TEXT) || status || stamps FROM executions").await, before);
+        assert_eq!(open.ground.look("SELECT title FROM pipelines").await, ["CI"]);
+        // This build is now the one before: it works on, and it may start anew.
+        assert_eq!(open.tell(facts(2)).await.len(), 2, "{engine:?}");
+        pipecast_store::migrate(&open.ground.options).await.unwrap();
+        let (reader, writer) = pipecast_store::open(&open.ground.options).await.unwrap();
+        let again = Open {
+            reader,
+            writer,
+            ground: open.ground,
+        };
+        assert_eq!(again.tell(facts(3)).await.len(), 2, "{engine:?}");
+        assert_eq!(again.ground.look("SELECT CAST(shard AS TEXT) FROM executions").await, ["7", "7", "7"]);
+        let backup = pipecast_store::archive::Snapshot::take(&again.ground.options).await.err();
+        assert!(matches!(backup, Some(Error::NewerSchema)), "it would leave out what it does not know");
+    }
+}
+
+#[tokio::test]
+async fn a_newer_schema_that_this_build_does_not_work_on_is_refused() {
+    for engine in Engine::BOTH {
+        for works_from in [None, Some(9_001)] {
+            let open = Ground::lay(engine).await.open().await;
+            migrate_as_the_next_build(&open, works_from).await;
+
+            assert!(
+                matches!(pipecast_store::open(&open.ground.options).await, Err(Error::NewerSchema)),
+                "{engine:?}"
+            );
+            assert!(
+                matches!(pipecast_store::migrate(&open.ground.options).await, Err(Error::NewerSchema)),
+                "{engine:?}"
+            );
+        }
+    }
+}
+
 #[tokio::test]
 async fn ids_start_where_they_are_told_to_and_never_fall_back() {
     for engine in Engine::BOTH {
@@ -97,6 +178,10 @@ fn migrations_have_the_same_names_on_both_engines_and_add_nothing_that_old_rows_
     assert!(!sqlite.is_empty());
 
     for (name, sql) in sqlite.into_iter().chain(postgres) {
+        assert!(
+            name.starts_with("0001_") || sql.contains("'works_from'"),
+            "{name}: say which builds work on it, see migrations/README.md"
+        );
         for statement in sql
             .to_uppercase()
             .split(';')

@@ -98,8 +98,7 @@ async fn tell(engine: Engine) {
         reader.list_seqs(&asked).await.unwrap(),
         [(Topic::Pipeline(pipeline_id), 3), (Topic::Execution(execution_id), 4)]
     );
-    assert_eq!(reader.list_pipeline_seqs(None, 10).await.unwrap(), [(pipeline_id, 3)]);
-    assert_eq!(reader.list_pipeline_seqs(Some(pipeline_id), 10).await.unwrap(), []);
+    assert_eq!(reader.list_newest_seqs(10).await.unwrap(), [(pipeline_id, 3)]);
     let of_pipeline: Value = serde_json::from_str(states[0].data.get()).unwrap();
     let shown = reader.find_pipeline(pipeline_id).await.unwrap().unwrap();
     assert_eq!(of_pipeline, serde_json::to_value(&shown).unwrap());
@@ -212,9 +211,9 @@ async fn tell(engine: Engine) {
         .await,
         ["Deploy"]
     );
-    let states = reader.list_pipeline_states(None, 10).await.unwrap();
-    assert_eq!(states.len(), 2);
-    assert_eq!(reader.list_pipeline_states(Some(pipeline_id), 10).await.unwrap().len(), 1);
+    let newest = reader.list_newest_seqs(10).await.unwrap();
+    assert_eq!(newest.len(), 2);
+    assert_eq!(reader.list_newest_seqs(1).await.unwrap(), newest[..1]);
 
     let mut pages = Vec::new();
     let mut query = ExecutionQuery {

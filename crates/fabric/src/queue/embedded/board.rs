@@ -14,8 +14,6 @@ use crate::{Error, Result};
 
 /// Bodies that wait in memory. Of the others only the size is kept; they are read from the file when their turn comes.
 const RESIDENT_BYTES: usize = 64 << 20;
-/// How long a returned message rests.
-const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// Of so many messages one is taken from the bulk lane while both have some.
 const BULK_SHARE: u8 = 4;
 
@@ -205,9 +203,9 @@ impl Board {
     }
 
     /// It rests a while, uncounted. Nothing is written: a restart hands it out at once.
-    pub(super) fn give_back(&mut self, id: i64) -> Option<Change> {
+    pub(super) fn give_back(&mut self, id: i64, rest: Duration) -> Option<Change> {
         self.claimed(id)?.place = Place::PutOff;
-        self.put_off.insert((Instant::now() + RETURN_AFTER, id));
+        self.put_off.insert((Instant::now() + rest, id));
         None
     }
 
