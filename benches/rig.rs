@@ -24,6 +24,16 @@ pub fn cpu_ns(pid: u32) -> u64 {
     total
 }
 
+/// The same for a process and all that it has started.
+pub fn cpu_ns_of_tree(pid: u32) -> u64 {
+    let mut total = cpu_ns(pid);
+    for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten() {
+        let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        total += children.split_whitespace().map(|child| cpu_ns_of_tree(child.parse().unwrap())).sum::<u64>();
+    }
+    total
+}
+
 /// Bytes of memory that a process holds resident.
 pub fn resident(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -140,10 +150,16 @@ impl Service {
 
     /// Starts it with these settings of the environment.
     pub fn start(settings: &[(&str, &str)]) -> Self {
+        Self::play(None, settings)
+    }
+
+    /// The same with one role instead of all.
+    pub fn play(role: Option<&str>, settings: &[(&str, &str)]) -> Self {
         let data = tempfile::tempdir_in("target").unwrap();
         let port = free_port();
         let child = Command::new("target/release/pipecast")
             .arg("serve")
+            .args(role.map(|role| format!("--role={role}")))
             .env("PIPECAST_DATA_DIR", data.path())
             .env("PIPECAST_SERVER__LISTEN", format!("127.0.0.1:{port}"))
             .env("PIPECAST_WEBHOOKS__GITHUB__SECRET", Self::SECRET)
@@ -276,6 +292,24 @@ pub fn wait_for(address: SocketAddr) {
         assert!(Instant::now() < deadline, "nobody listens on {address}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Waits until a service says of itself that it is ready.
+pub fn wait_until_ready(address: SocketAddr) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = ask_once(address, "GET /health/ready HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+        if answer.starts_with("HTTP/1.1 200") {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{answer}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// One line to whoever started this process as a [`Server`].
+pub fn say(line: &str) {
+    println!("{line}");
 }
 
 /// One request with `Connection: close`, and everything that came back.

@@ -82,7 +82,7 @@ type Seen = BTreeMap<&'static str, Look>;
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Dependency)]
 pub struct Look {
-    /// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody has brought yet), `unknown` or `down`.
+    /// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody has brought yet), `unknown` or `down` (also a spool that could not write within the last ten seconds).
     #[schema(example = "ok")]
     state: &'static str,
     /// How long it took to answer.
@@ -149,7 +149,11 @@ impl Dependency {
             }
             Dependency::Spool(spool) => {
                 depth = spooled_in(spool).await.ok();
-                if spool.is_nearly_full() { "full" } else { "ok" }
+                match (spool.is_failing(), spool.is_nearly_full()) {
+                    (true, _) => "down",
+                    (false, true) => "full",
+                    (false, false) => "ok",
+                }
             }
             Dependency::Replica(replica) => match replica.standing() {
                 Standing::Serving => "ok",

@@ -83,8 +83,8 @@ impl Live {
         admitted.inspect_err(|refused| metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1))
     }
 
-    async fn join(&self, hub: &Hub, topic: Topic) -> Result<pipecast_watch::Listener, Problem> {
-        self.watch.join(topic, hub.bell()).await.map_err(|error| {
+    async fn join(&self, hub: &Hub, topic: Topic, since: Option<&str>) -> Result<pipecast_watch::Listener, Problem> {
+        self.watch.join_from(topic, hub.bell(), since).await.map_err(|error| {
             tracing::warn!(%error, "cannot watch {topic}");
             Problem::new(Code::Unavailable)
                 .detail(format!("cannot read {topic} now"))
@@ -271,7 +271,7 @@ async fn open_socket(
 
     let watching = match topic {
         Some(topic) => Some(Watching::new(
-            here.live.join(&here.hub, topic).await?,
+            here.live.join(&here.hub, topic, wishes.since.as_deref()).await?,
             Form::Socket,
             wishes.since.as_deref().filter(|_| is_v1),
         )),
@@ -313,7 +313,8 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
     let pass = here.live.admit(&request)?;
     let mut watched = Vec::with_capacity(topics.len());
     for topic in topics {
-        watched.push(Watching::new(here.live.join(&here.hub, topic).await?, Form::Events, since.as_deref()));
+        let listener = here.live.join(&here.hub, topic, since.as_deref()).await?;
+        watched.push(Watching::new(listener, Form::Events, since.as_deref()));
     }
     let mut connection = Connection::new(here.hub.sit(events::HEARTBEAT), pass);
     watched.into_iter().for_each(|watching| connection.watch(watching));

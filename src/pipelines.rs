@@ -1,14 +1,18 @@
 //! `GET /api/v1/pipelines…`: pipelines, and the executions of one.
 //! Knows nothing of how they came about.
 
-use actix_web::{get, web};
+use actix_web::{HttpRequest, get, web};
 use pipecast_http::problem::Body as ProblemBody;
-use pipecast_http::{Caller, Cursor, Limit, Page, Problem, Query, Subject, Words};
+use pipecast_http::{Caller, Cursor, Limit, Page, Problem, Query, Rendered, Subject, Words};
 use pipecast_model::{Execution, ExecutionId, Host, Pipeline, PipelineId, Status, Timestamp};
 use pipecast_store::{ExecutionQuery, PipelineQuery, Reader, Sort};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
+
+mod kept;
+
+pub use kept::Kept;
 
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
@@ -72,7 +76,13 @@ struct ExecutionFilter {
 /// Pipelines of all hosts.
 #[utoipa::path(tag = "pipelines", params(PipelineFilter), responses((status = 200, body = Page<Pipeline>), (status = 400, body = ProblemBody)))]
 #[get("/pipelines")]
-async fn list_pipelines(caller: Caller, filter: Query<PipelineFilter>, reader: web::Data<Reader>) -> Result<Page<Pipeline>, Problem> {
+async fn list_pipelines(
+    request: HttpRequest,
+    caller: Caller,
+    filter: Query<PipelineFilter>,
+    reader: web::Data<Reader>,
+    kept: web::Data<Kept>,
+) -> Result<Rendered, Problem> {
     caller.may_read(Subject::Pipelines)?;
     let Query(filter) = filter;
     let limit = filter.limit;
@@ -87,8 +97,12 @@ async fn list_pipelines(caller: Caller, filter: Query<PipelineFilter>, reader: w
         after: filter.cursor.map(|Cursor(key)| key),
         limit: limit.rows(),
     };
-    let rows = reader.list_pipelines(&query).await?;
-    Ok(Page::new(rows, limit, |(changed, pipeline)| (*changed, pipeline.id), |(_, pipeline)| pipeline))
+    let read = async {
+        let rows = reader.list_pipelines(&query).await?;
+        let page = Page::new(rows, limit, |(changed, pipeline)| (*changed, pipeline.id), |(_, pipeline)| pipeline);
+        Ok(page.render(&request))
+    };
+    kept.page(request.query_string(), read).await
 }
 
 /// One pipeline with its newest execution.

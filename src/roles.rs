@@ -18,6 +18,7 @@ use crate::docs::Document;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::live::{self, Live};
+use crate::pipelines::Kept;
 use crate::webhooks::Receiver;
 use crate::{openapi, routes, server, telemetry};
 
@@ -198,6 +199,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let live = realtime.as_ref().map(|(_, live, _)| Arc::clone(live));
     let bound = match realtime {
         Some((watch, live, ports)) => {
+            let kept = web::Data::new(Kept::new(watch.clone()));
             let (watch, reader, queue) = (web::Data::new(watch), web::Data::new(lists), web::Data::from(Arc::clone(&ports.queue)));
             let (receiver, document) = (web::Data::new(Receiver::new(webhooks)), web::Data::new(Document(openapi::text().into())));
             server::bind(&listener, address, stall, move |app| {
@@ -206,6 +208,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(watch.clone())
                     .app_data(reader.clone())
                     .app_data(queue.clone())
+                    .app_data(kept.clone())
                     .app_data(receiver.clone())
                     .app_data(document.clone());
                 routes::all(&mut ServiceConfig::new(app));

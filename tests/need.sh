@@ -28,6 +28,7 @@ need_programs() {
   command -v redis-server >/dev/null || wanted+=(redis-server)
   command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || wanted+=(nginx-light)
   command -v openssl >/dev/null || wanted+=(openssl)
+  compgen -G '/usr/lib/*/faketime/libfaketime.so.1' >/dev/null || wanted+=(faketime)
   [ -x /usr/lib/rabbitmq/bin/rabbitmq-server ] || wanted+=(rabbitmq-server)
   compgen -G '/usr/lib/postgresql/*/bin/pg_basebackup' >/dev/null || wanted+=(postgresql)
   python3 -c 'import venv, ensurepip' 2>/dev/null || wanted+=(python3-venv)

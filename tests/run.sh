@@ -44,4 +44,8 @@ cargo build --bin pipecast
 step "tests"
 cargo test --workspace
 
+step "two minutes of torture"
+cargo build --package pipecast --package pipecast-prove --bins
+target/debug/prove torture --minutes 2 --rate 40 --seed 1
+
 step "done"

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
 use crate::announce::{Committed, Told};
-use crate::{chain, intake};
+use crate::chain;
 
 /// Most deliveries of one transaction.
 const BATCH: usize = 64;
@@ -42,6 +42,8 @@ pub(crate) struct Consumer {
     pub(crate) writer: Arc<Writer>,
     pub(crate) told: Arc<Told>,
     pub(crate) committed: mpsc::Sender<Committed>,
+    /// What a delivery tells.
+    pub(crate) intake: fn(&Delivery) -> Facts,
     /// When the log was told of messages of another build.
     pub(crate) said: Mutex<Option<Instant>>,
 }
@@ -132,7 +134,7 @@ impl Consumer {
                 Err(error) => verdicts.push((claim.id, self.unopened(&error))),
             }
         }
-        let items = understand(items).await;
+        let items = understand(items, self.intake).await;
         let mut failure = None;
         match self.write(&items).await {
             Ok(committed) => self.pass_on(committed).await,
@@ -238,7 +240,7 @@ async fn apply(tx: &mut Tx, item: &Item) -> Result<(&'static str, Vec<Topic>), E
 }
 
 /// Adds what each delivery tells. Large bodies take their time, so they are read where nobody waits behind them.
-async fn understand(mut items: Vec<Item>) -> Vec<Item> {
+async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Facts) -> Vec<Item> {
     let bytes: usize = items
         .iter()
         .map(|item| if let Work::Delivery(delivery) = &item.work { delivery.body.len() } else { 0 })
@@ -246,7 +248,7 @@ async fn understand(mut items: Vec<Item>) -> Vec<Item> {
     let understand = move || {
         for item in &mut items {
             if let Work::Delivery(delivery) = &item.work {
-                item.facts = understand_one(delivery);
+                item.facts = understand_one(delivery, intake);
             }
         }
         items
@@ -258,8 +260,8 @@ async fn understand(mut items: Vec<Item>) -> Vec<Item> {
 }
 
 /// Intake must not panic. Where it does after all, one delivery is unprocessable and everything else goes on.
-fn understand_one(delivery: &Delivery) -> Facts {
-    catch_unwind(AssertUnwindSafe(|| intake::understand(delivery))).unwrap_or_else(|_| {
+fn understand_one(delivery: &Delivery, intake: fn(&Delivery) -> Facts) -> Facts {
+    catch_unwind(AssertUnwindSafe(|| intake(delivery))).unwrap_or_else(|_| {
         error!(delivery.id = %delivery.id, "understanding the delivery {} panicked: a defect", delivery.id);
         Facts {
             outcome: Outcome::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),

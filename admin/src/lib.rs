@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use pipecast_fabric::{Bus, Cache, Queue};
+use pipecast_model::{Delivery, Facts};
 use pipecast_store::{Reader, Writer};
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
@@ -17,6 +18,8 @@ mod announce;
 pub mod archive;
 mod consumers;
 pub mod intake;
+#[cfg(test)]
+mod poison;
 pub mod retention;
 mod settle;
 
@@ -66,6 +69,10 @@ impl Worker {
     ///
     /// Dropped before it returns, it leaves what a crash leaves: nothing is lost, and the next start announces what is due.
     pub async fn run(self, ending: CancellationToken) -> Result<(), Ended> {
+        self.run_with(intake::understand, ending).await
+    }
+
+    async fn run_with(self, intake: fn(&Delivery) -> Facts, ending: CancellationToken) -> Result<(), Ended> {
         let told = Arc::new(announce::Told::default());
         let (committed, inbox) = mpsc::channel(COMMITTED);
         let (done, announced) = mpsc::channel(settle::WAITING);
@@ -86,6 +93,7 @@ impl Worker {
             writer: self.writer,
             told,
             committed,
+            intake,
             said: Mutex::default(),
         };
         let mut tasks = JoinSet::new();

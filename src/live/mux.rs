@@ -109,7 +109,10 @@ impl Mux {
         }
         let (watch, bell, since) = (self.watch.clone(), Arc::clone(&self.bell), since.map(str::to_owned));
         self.joining.push(topic);
-        self.joins.push(Box::pin(async move { (cid, topic, since, watch.join(topic, &bell).await) }));
+        self.joins.push(Box::pin(async move {
+            let joined = watch.join_from(topic, &bell, since.as_deref()).await;
+            (cid, topic, since, joined)
+        }));
         Ok(())
     }
 

@@ -290,3 +290,34 @@ async fn what_was_acknowledged_survives_a_restart() {
     assert_eq!(app.get("/api/v1/pipelines").await, before);
     app.until_status(2, "success").await;
 }
+
+#[tokio::test]
+async fn a_list_is_kept_until_a_pipeline_changes_and_never_behind_a_status() {
+    let process = crate::binary::Process::start(&[]);
+    process.deliver(&run(1001, "in_progress", None, 1)).await;
+    process.until_status("running").await;
+    let reads = async || {
+        process
+            .counted(r#"pipecast_cache_requests_total{cache="pipelines",layer="database",result="hit"}"#)
+            .await
+    };
+    let listed = async || process.get("/api/v1/pipelines").await.json()["items"][0]["status"].clone();
+
+    assert_eq!(listed().await, "running");
+    let began = std::time::Instant::now();
+    let before = reads().await;
+    for _ in 0..50 {
+        assert_eq!(listed().await, "running");
+    }
+    let allowed = 1.0 + began.elapsed().as_secs_f64() / 0.5;
+    assert!(reads().await - before <= allowed, "{} reads for 50 asks", reads().await - before);
+
+    for second in 2..30 {
+        let (told, word) = [("queued", "queued"), ("in_progress", "running")][second as usize % 2];
+        let mut newer = run(1000 + i64::from(second), told, None, second);
+        newer["workflow_run"]["run_number"] = json!(10 + second);
+        process.deliver(&newer).await;
+        process.until_status(word).await;
+        assert_eq!(listed().await, word, "the status was seen before");
+    }
+}

@@ -14,8 +14,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::{GITHUB_SECRET, GITLAB_SECRET};
+use crate::binary::Process;
 use crate::live::run;
-use crate::process::Process;
 
 /// Longest wait for something that must become so.
 pub const PATIENCE: Duration = Duration::from_secs(60);

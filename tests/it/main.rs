@@ -5,11 +5,14 @@ mod access;
 mod api;
 mod app;
 mod archive;
+mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
 mod broker;
+mod clock;
 mod command;
 mod config;
+mod disk;
 mod drill;
 mod foreign;
 mod forge;
@@ -29,6 +32,8 @@ mod signatures;
 mod socket;
 mod split;
 mod spool;
+mod storm;
+mod testing;
 mod trust;
 mod upgrade;
 mod webhooks;

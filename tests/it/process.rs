@@ -1,91 +1,13 @@
 //! The binary as a process: how it ends, and what a hostile peer costs it.
 
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
-use crate::app::{GITHUB_SECRET, sign_github};
-use crate::http::Request;
+use crate::binary::Process;
 use crate::live::run;
 use crate::socket::{Frame, Socket, Stream};
 
 /// Sockets of the larger tests. Each end needs a file descriptor, and both ends are on this machine.
 const SOCKETS: usize = 1_000;
-
-/// The service in a process of its own, killed when it is dropped.
-pub struct Process {
-    child: Child,
-    pub address: SocketAddr,
-    _data: tempfile::TempDir,
-}
-
-impl Process {
-    pub fn start(settings: &[(&str, &str)]) -> Process {
-        let data = tempfile::tempdir().unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_pipecast"))
-            .arg("serve")
-            .env("PIPECAST_DATA_DIR", data.path())
-            .env("PIPECAST_SERVER__LISTEN", "127.0.0.1:0")
-            .env("PIPECAST_LOG__FORMAT", "json")
-            .env("PIPECAST_WEBHOOKS__GITHUB__SECRET", GITHUB_SECRET)
-            .envs(settings.iter().copied())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = log.next().expect("it says where it listens before it ends").unwrap();
-            let line: Value = serde_json::from_str(&line).unwrap_or_default();
-            if let Some(address) = line["address"].as_str() {
-                break address.parse().unwrap();
-            }
-        };
-        // Somebody has to read the rest, or the process would wait for room in the pipe.
-        std::thread::spawn(move || log.for_each(drop));
-        Process { child, address, _data: data }
-    }
-
-    pub fn signal(&self, name: &str) {
-        assert!(Command::new("kill").arg(name).arg(self.child.id().to_string()).status().unwrap().success());
-    }
-
-    /// Waits for its end; how long that took, and whether it was a good one.
-    pub fn ended(&mut self, patience: Duration) -> (Duration, bool) {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return (begun.elapsed(), status.success());
-            }
-            assert!(begun.elapsed() < patience, "it does not end");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    }
-
-    pub async fn deliver(&self, body: &Value) {
-        let body = body.to_string();
-        let request = Request::post("/webhooks/github", body.clone())
-            .header("X-GitHub-Event", "workflow_run")
-            .header("X-GitHub-Delivery", uuid::Uuid::new_v4())
-            .header("X-Hub-Signature-256", sign_github(GITHUB_SECRET, body.as_bytes()));
-        assert_eq!(request.send(self.address).await.status, 202);
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[tokio::test]
 async fn a_frame_header_that_declares_16_gib_costs_less_than_a_mebibyte() {
@@ -195,9 +117,5 @@ async fn what_was_acknowledged_before_a_kill_shows_after_it() {
     process.ended(Duration::from_secs(5));
     let process = Process::start(&[("PIPECAST_DATA_DIR", &directory)]);
 
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while Request::get("/api/v1/pipelines/1/status/realtime").send(process.address).await.json()["status"] != "failure" {
-        assert!(Instant::now() < deadline);
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    process.until_status("failure").await;
 }

@@ -32,11 +32,8 @@ impl Proxy {
         fs::copy(root.join("deploy/proxy/nginx.conf"), room.path().join("nginx.conf")).unwrap();
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         fs::write(room.path().join("here/listen.conf"), format!("listen {address};\n")).unwrap();
-        let servers: String = edges.iter().map(|edge| format!("server {edge} max_fails=3 fail_timeout=3s; ")).collect();
-        let mut upstreams = format!("upstream pipecast_admin {{ server {admin}; }}\n");
-        for name in ["webhooks", "live", "api"] {
-            upstreams.push_str(&format!("upstream pipecast_{name} {{ {servers} }}\n"));
-        }
+        let deployed = fs::read_to_string(root.join("deploy/proxy/compose/upstreams.conf")).unwrap();
+        let upstreams = upstreams(&deployed, edges, admin);
         fs::write(room.path().join("here/upstreams.conf"), upstreams).unwrap();
         let program = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/bin/nginx"]
             .into_iter()
@@ -67,6 +64,19 @@ impl Drop for Proxy {
         drop(Command::new("kill").arg("-TERM").arg(self.master.id().to_string()).status());
         drop(self.master.wait());
     }
+}
+
+/// The deployed upstreams with other addresses: every parameter stays as it is.
+fn upstreams(deployed: &str, edges: &[SocketAddr], admin: SocketAddr) -> String {
+    let mut lines = Vec::new();
+    for line in deployed.lines().map(|line| line.replace(" resolve", "")) {
+        match line.trim() {
+            word if word.starts_with("resolver ") || word.starts_with("server realtime-2:") => {}
+            word if word.starts_with("server realtime-1:") => lines.extend(edges.iter().map(|edge| line.replace("realtime-1:8001", &edge.to_string()))),
+            _ => lines.push(line.replace("admin:8000", &admin.to_string())),
+        }
+    }
+    lines.join("\n")
 }
 
 /// An edge as it is deployed behind the proxy.
@@ -130,6 +140,32 @@ async fn a_delivery_is_passed_to_another_edge_and_the_largest_one_goes_through()
         502,
         "the admin is down, and nothing else is"
     );
+}
+
+#[tokio::test]
+async fn sockets_come_back_at_once_when_an_edge_does() {
+    // Two, because nginx never gives up the only one.
+    let address = nobody();
+    let proxy = Proxy::start(&[address, nobody()], nobody());
+    for _ in 0..20 {
+        assert!(Socket::open(proxy.address, "/ws/monitor", &[]).await.is_err(), "no edge is there");
+    }
+
+    let app = TestApp::start_with(|config| {
+        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
+        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
+        config.server.listen = address.to_string().parse().unwrap();
+    })
+    .await;
+
+    // nginx learns that an edge is well when a request to it ends, and these do not.
+    let mut sockets = Vec::new();
+    for _ in 0..20 {
+        let mut socket = Socket::plain(proxy.address, "/ws/monitor").await;
+        socket.json_of("snapshot").await;
+        sockets.push(socket);
+    }
+    drop(app);
 }
 
 #[tokio::test]

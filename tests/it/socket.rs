@@ -43,7 +43,7 @@ impl Socket {
             .expect("a socket")
     }
 
-    /// Opens `path` with these headers on top; the answer's status and text where it is no upgrade.
+    /// Opens `path` with these headers on top; the answer's status, and its headers and text, where it is no upgrade.
     pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Result<Socket, (u16, String)> {
         let mut stream = TcpStream::connect(address).await.expect("the server listens");
         let host = if headers.iter().any(|(name, _)| *name == "Host") {
@@ -60,7 +60,7 @@ impl Socket {
         if status != 101 {
             let mut rest = received;
             let _ = tokio::time::timeout(Duration::from_millis(200), stream.read_to_end(&mut rest)).await;
-            return Err((status, String::from_utf8_lossy(&rest).into_owned()));
+            return Err((status, format!("{head}\n\n{}", String::from_utf8_lossy(&rest))));
         }
         assert!(head.contains("HSmrc0sMlYUkAGmm5OPpG2HaGWk="), "the accept key of RFC 6455 §1.3: {head}");
         let protocol = head

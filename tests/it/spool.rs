@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, github};
 use crate::broker;
-use crate::http::Answer;
+use crate::http::{Answer, Request};
 use crate::live::run;
 
 /// One run, in the status that it has at this second.
@@ -47,6 +47,7 @@ async fn deliveries_are_taken_while_the_broker_is_away_and_show_when_it_is_back(
         seen["queue"]["state"] == "down" && seen["spool"]["state"] == "full" && seen["spool"]["depth"] == json!({"urgent": 10, "bulk": 0})
     })
     .await;
+    assert_eq!(app.send(Request::get("/health/ready")).await.status, 503);
 
     tokio::task::block_in_place(|| broker.begin());
     app.until_status(1, "running").await;

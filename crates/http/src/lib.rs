@@ -9,7 +9,7 @@ pub mod query;
 pub mod rate;
 
 pub use caller::{AnonymousReading, Caller, Subject};
-pub use page::{Cursor, Limit, Page};
+pub use page::{Cursor, Limit, Page, Rendered};
 pub use problem::{Code, Problem};
 pub use proxies::TrustedProxies;
 pub use query::{Query, Words};

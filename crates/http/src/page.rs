@@ -5,9 +5,11 @@ use std::fmt;
 
 use actix_web::body::BoxBody;
 use actix_web::http::header;
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -81,19 +83,43 @@ impl<T> Page<T> {
     }
 }
 
+impl<T: Serialize> Page<T> {
+    /// The page as the answer to this request.
+    pub fn render(&self, request: &HttpRequest) -> Rendered {
+        let link = |cursor: &String| format!("<{}?{}>; rel=\"next\"", request.path(), next_query(request.query_string(), cursor));
+        Rendered {
+            body: serde_json::to_vec(self).expect("a page is plain JSON").into(),
+            link: self.next_cursor.as_ref().map(link),
+        }
+    }
+}
+
 impl<T: Serialize> Responder for Page<T> {
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse {
+        self.render(request).respond_to(request)
+    }
+}
+
+/// A page as it goes out; the same for everybody who asks with the same words.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    body: Bytes,
+    link: Option<String>,
+}
+
+impl Responder for Rendered {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
         let mut response = HttpResponse::Ok();
+        response.content_type("application/json");
         response.insert_header((header::CACHE_CONTROL, "no-cache"));
-        if let Some(cursor) = &self.next_cursor {
-            response.insert_header((
-                header::LINK,
-                format!("<{}?{}>; rel=\"next\"", request.path(), next_query(request.query_string(), cursor)),
-            ));
+        if let Some(link) = self.link {
+            response.insert_header((header::LINK, link));
         }
-        response.json(&self)
+        response.body(self.body)
     }
 }
 

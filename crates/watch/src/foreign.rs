@@ -1,4 +1,4 @@
-//! Other programs' words over ours: heard on the bus, or found in the cache, which is looked at every second because some write
+//! Other programs' words over ours: heard on the bus, or found in the cache, which is looked at more than once a second because some write
 //! there and tell nobody. Such a word lies over our value until our next sequence, for an hour at most, and leaves it as it is.
 
 use std::collections::HashMap;

@@ -22,6 +22,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// A topic that has no state is kept only this long after it was asked for, once there are many.
 const EMPTY_LINGER: Duration = Duration::from_secs(1);
 
+/// So long somebody waits for a feed that he can do without.
+const AT_ONCE: Duration = Duration::from_millis(100);
+
 /// How much a node watches and for how long; see `config.default.toml`, section `[watch]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
@@ -104,6 +107,18 @@ impl Watch {
         }
     }
 
+    /// The feed of a topic, for whoever only wants to know whether something has changed since he looked: then its newest number is
+    /// another. Keeps the topic current for a while. `None` where it is not kept current here and cannot be at once.
+    pub async fn follow(&self, topic: Topic) -> Option<Arc<Feed>> {
+        let known = self.inner.feed(topic).filter(|feed| feed.filled.get().is_some());
+        let feed = match known {
+            Some(feed) => feed,
+            None => tokio::time::timeout(AT_ONCE, self.inner.filled_feed(topic)).await.ok()?.ok()?,
+        };
+        feed.touch();
+        Some(feed)
+    }
+
     /// Watches a topic: `bell` rings at every change. When this returns, the feed holds the current state and misses nothing.
     ///
     /// # Errors
@@ -116,6 +131,20 @@ impl Watch {
             Some(current) if Arc::ptr_eq(&current, &feed) => Ok(listener),
             _ => Box::pin(self.join(topic, bell)).await,
         }
+    }
+
+    /// The same for a watcher that comes back with the cursor of the last state that it saw. Where that is newer than what is known here,
+    /// as when this node cannot hear the bus and the one that the watcher comes from could, the database is asked first: nobody is shown a
+    /// state older than one that they have seen.
+    ///
+    /// # Errors
+    /// Those of [`Watch::join`], and `Store` where the newer state cannot be read.
+    pub async fn join_from(&self, topic: Topic, bell: &Arc<Bell>, since: Option<&str>) -> Result<Listener> {
+        let listener = self.join(topic, bell).await?;
+        if since.is_some_and(|since| self.inner.is_ahead(since, listener.feed())) {
+            self.inner.reread(std::slice::from_ref(listener.feed())).await?;
+        }
+        Ok(listener)
     }
 
     /// How many topics this node keeps current.
@@ -165,6 +194,15 @@ impl Inner {
 
     pub(crate) fn list_feeds(&self) -> Vec<Arc<Feed>> {
         self.feeds.read().unwrap_or_else(PoisonError::into_inner).values().map(Arc::clone).collect()
+    }
+
+    /// Whether a cursor is of this epoch and newer than the feed. One that is made up costs a reading of the database.
+    fn is_ahead(&self, since: &str, feed: &Feed) -> bool {
+        let Some((epoch, seq)) = since.rsplit_once('-').and_then(|(epoch, seq)| Some((epoch, seq.parse::<i64>().ok()?))) else {
+            return false;
+        };
+        let known = feed.last().map_or(0, |last| last.seq);
+        known < seq && self.reader.epoch().is_some_and(|current| current.0 == epoch)
     }
 
     fn keys(&self, topic: Topic) -> usize {

@@ -173,6 +173,26 @@ async fn a_watcher_has_the_state_at_once_and_every_change_after_it() {
 }
 
 #[tokio::test]
+async fn a_watcher_that_has_seen_more_than_this_node_is_not_shown_less() {
+    let node = Node::start(settings(), 1_000).await;
+    node.write(1, 1, Status::Queued).await;
+    let bell = Arc::new(Bell::default());
+    let listener = node.watch.join(FIRST, &bell).await.unwrap();
+    let cursor = listener.feed().last().unwrap().cursor().unwrap();
+    let epoch = cursor.rsplit_once('-').unwrap().0;
+    // Nobody carries the bus here, so of this the node knows nothing.
+    node.write(1, 2, Status::Running).await;
+
+    for known in [cursor.clone(), "another-9".to_owned(), "nonsense".to_owned()] {
+        node.watch.join_from(FIRST, &bell, Some(&known)).await.unwrap();
+        assert_eq!(listener.feed().last().unwrap().status, Status::Queued, "{known} gives no reason to read");
+    }
+    node.watch.join_from(FIRST, &bell, Some(&format!("{epoch}-2"))).await.unwrap();
+
+    assert_eq!(listener.feed().last().unwrap().status, Status::Running);
+}
+
+#[tokio::test]
 async fn many_who_ask_at_once_read_once_and_get_the_same_value() {
     let node = Node::start(settings(), 1_000).await;
     node.write(1, 1, Status::Running).await;

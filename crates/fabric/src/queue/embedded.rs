@@ -98,7 +98,7 @@ impl EmbeddedQueue {
     /// `Unavailable` where the file cannot be opened or another process holds it; the cause names that process.
     pub async fn open(options: Options) -> Result<Self> {
         let (file, reader) = QueueFile::open(&options.path).await?;
-        let board = reader.load().await?;
+        let board = reader.load(options.retry_cap).await?;
         board.show_depth();
         let shared = Arc::new(Shared {
             board: Mutex::new(board),

@@ -10,8 +10,8 @@
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,6 +34,8 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 const DRAIN_AT_ONCE: usize = 64;
 /// From here on a spool counts as nearly full.
 const NEARLY_FULL: f64 = 0.8;
+/// How long a spool counts as failing after it could not write. Not for ever: who leads senders elsewhere would never see it well again.
+const FAILING_FOR: Duration = Duration::from_secs(10);
 
 /// The two queues as one.
 pub struct SpooledQueue {
@@ -48,6 +50,8 @@ struct Pair {
     patience: Duration,
     /// Sends in a row that the primary did not take.
     strikes: AtomicU32,
+    /// When the spool last could not write, unless it has written since.
+    failed: Mutex<Option<Instant>>,
 }
 
 impl SpooledQueue {
@@ -59,6 +63,7 @@ impl SpooledQueue {
             spool,
             patience,
             strikes: AtomicU32::new(0),
+            failed: Mutex::default(),
         });
         let closing = CancellationToken::new();
         let drain = tokio::spawn(Arc::clone(&pair).drain(closing.clone()));
@@ -73,6 +78,11 @@ impl SpooledQueue {
     /// are refused.
     pub fn is_nearly_full(&self) -> bool {
         self.pair.spool.fullness() >= NEARLY_FULL
+    }
+
+    /// Whether the spool could not write when it was last asked to, a moment ago: the disk is full or broken.
+    pub fn is_failing(&self) -> bool {
+        self.pair.failed().is_some_and(|failed| failed.elapsed() < FAILING_FOR)
     }
 
     /// How many messages of a lane wait in the spool.
@@ -142,10 +152,17 @@ impl Pair {
     }
 
     async fn spool(&self, lane: Lane, message: Bytes) -> Result<Durability> {
-        self.spool.send(lane, message).await?;
+        let spooled = self.spool.send(lane, message).await;
+        *self.failed() = matches!(spooled, Err(Error::Unavailable { .. })).then(Instant::now);
+        spooled?;
         metrics::counter!("pipecast_spool_spooled_total").increment(1);
         self.show();
         Ok(Durability::Spool)
+    }
+
+    /// A short lock, never held over an await.
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn show(&self) {

@@ -154,6 +154,28 @@ mod embedded {
     }
 
     #[tokio::test]
+    async fn a_clock_that_was_set_back_puts_off_nothing_for_long() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("queue.db");
+        let queue = EmbeddedQueue::open(options(&path, Limits::default())).await.unwrap();
+        queue.send(pipecast_model::Lane::Urgent, bytes::Bytes::from_static(b"later")).await.unwrap();
+        let claims = queue.receive(1).await.unwrap();
+        let failed = pipecast_fabric::Verdict::Fail("once".to_owned());
+        queue.settle(vec![(claims[0].id, failed)]).await.unwrap();
+        queue.close().await;
+        let file = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.unwrap();
+        let hour = sqlx::query("UPDATE messages SET not_before = not_before + 3600 * 1000000 WHERE failures = 1");
+        assert_eq!(hour.execute(&file).await.unwrap().rows_affected(), 1);
+        file.close().await;
+
+        let queue = EmbeddedQueue::open(options(&path, Limits::default())).await.unwrap();
+
+        let again = crate::soon("the second try", queue.receive(1)).await.unwrap();
+        assert_eq!((&again[0].message[..], again[0].failures), (&b"later"[..], 1));
+        queue.close().await;
+    }
+
+    #[tokio::test]
     async fn bodies_beyond_the_memory_are_read_from_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("queue.db");

@@ -30,8 +30,9 @@ struct UnknownLane {
 pub(super) struct QueueReader(pub(super) SqlitePool);
 
 impl QueueReader {
-    /// Everything that is unsettled, without the bodies.
-    pub(super) async fn load(&self) -> Result<Board> {
+    /// Everything that is unsettled, without the bodies. Nothing is put off by more than `retry_cap`, whatever a clock that has been
+    /// set since says.
+    pub(super) async fn load(&self, retry_cap: Duration) -> Result<Board> {
         let failed = unavailable("list the queue file");
         let last: i64 = sqlx::query_scalar("SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(id) FROM dead), 0))")
             .fetch_one(&self.0)
@@ -56,7 +57,7 @@ impl QueueReader {
                     lane(row.get(0), row.get(1))?,
                     row.get(2),
                     usize::try_from(row.get::<i64, _>(4)).unwrap_or_default(),
-                    wait.map(|micros| started + Duration::from_micros(micros)),
+                    wait.map(|micros| started + Duration::from_micros(micros).min(retry_cap)),
                 );
             }
         }

@@ -4,22 +4,28 @@
 use pipecast::simulate::forge::Forge;
 use pipecast::simulate::report::Report;
 
-use crate::Accounts;
+use crate::accounts::Accounts;
 use crate::ledger::Ledger;
 
 /// The account of everything.
 pub struct Findings {
-    attempted: usize,
-    acknowledged: usize,
-    applied: usize,
+    /// Deliveries that were sent.
+    pub attempted: usize,
+    /// Of these, answered by 2xx at least once.
+    pub acknowledged: usize,
+    /// Rows of the ledger that had an effect.
+    pub applied: usize,
     duplicates_by_body: usize,
-    lost: usize,
-    applied_twice: i64,
+    /// Acknowledged and not in the ledger.
+    pub lost: usize,
+    /// Deliveries that gave one topic two sequences.
+    pub applied_twice: i64,
     holes: i64,
     recovered: i64,
     unexpected: usize,
     executions: usize,
-    wrong: Vec<String>,
+    /// Executions that ended otherwise than the forge told.
+    pub wrong: Vec<String>,
 }
 
 impl Findings {
@@ -33,7 +39,7 @@ impl std::fmt::Display for Findings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "attempted {}, acknowledged {}, applied {} (and {} whose body had been seen), lost {}, applied twice {}, recovered {} (never answered, yet kept), unexpected {}\n\
+            "attempted {}, acknowledged {}, applied {} (and {} whose body had been seen), lost {}, applied twice {}, recovered {} (kept, though no answer came through), unexpected {}\n\
              executions {}, wrong in the end {}, topics with a hole in their sequence {}",
             self.attempted,
             self.acknowledged,
@@ -57,15 +63,16 @@ pub async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, re
     let executions = ledger.executions().await?;
     let outcome = |word: &str| known.values().filter(|row| row.outcome == word).count();
     let lost = accounts
+        .by_key
         .iter()
         .filter(|(key, account)| account.acknowledged > 0 && !known.contains_key(*key))
         .count();
     // Each arrival beyond the acknowledged ones is a request that died without an answer after it had become durable.
     let recovered = known
         .iter()
-        .filter_map(|(key, row)| Some((1 + row.repeats - accounts.get(key)?.acknowledged).max(0)))
+        .filter_map(|(key, row)| Some((1 + row.repeats - accounts.by_key.get(key)?.acknowledged).max(0)))
         .sum();
-    let unsent = known.keys().filter(|key| !accounts.contains_key(*key)).count();
+    let unsent = known.keys().filter(|key| !accounts.by_key.contains_key(*key)).count();
     let refused: u64 = report.refused.iter().filter(|(status, _)| **status != 503).map(|(_, count)| *count).sum();
     let wrong = forge
         .truth()
@@ -80,8 +87,8 @@ pub async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, re
         })
         .collect();
     Ok(Findings {
-        attempted: accounts.len(),
-        acknowledged: accounts.values().filter(|account| account.acknowledged > 0).count(),
+        attempted: accounts.by_key.len(),
+        acknowledged: accounts.accepted(),
         applied: outcome("applied") + outcome("ping"),
         duplicates_by_body: outcome("duplicate"),
         lost,

@@ -14,9 +14,9 @@ use pipecast::simulate::seal::Secrets;
 use tokio::time::{Instant, sleep};
 
 /// What is needed to start the service the same way each time.
-pub struct Service {
+pub(super) struct Service {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(super) address: SocketAddr,
     binary: PathBuf,
     data: PathBuf,
     secrets: Secrets,
@@ -25,7 +25,7 @@ pub struct Service {
 
 impl Service {
     /// The service of `binary` with its data in `data`, on a port that is free now.
-    pub fn new(binary: &Path, data: &Path, secrets: &Secrets) -> anyhow::Result<Self> {
+    pub(super) fn new(binary: &Path, data: &Path, secrets: &Secrets) -> anyhow::Result<Self> {
         let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         Ok(Service {
             address: free,
@@ -37,7 +37,7 @@ impl Service {
     }
 
     /// Starts the process. Its log goes on in `service.log` beside the data.
-    pub fn start(&mut self) -> anyhow::Result<()> {
+    pub(super) fn start(&mut self) -> anyhow::Result<()> {
         let log = self.log()?;
         let child = Command::new(&self.binary)
             .arg("serve")
@@ -56,7 +56,7 @@ impl Service {
     }
 
     /// Ends the process by SIGKILL: it gets no chance to do anything.
-    pub fn kill(&mut self) -> io::Result<()> {
+    pub(super) fn kill(&mut self) -> io::Result<()> {
         if let Some(mut child) = self.child.take() {
             child.kill()?;
             child.wait()?;
@@ -65,7 +65,7 @@ impl Service {
     }
 
     /// Whether the process has ended by itself.
-    pub fn has_ended(&mut self) -> io::Result<bool> {
+    pub(super) fn has_ended(&mut self) -> io::Result<bool> {
         match &mut self.child {
             Some(child) => Ok(child.try_wait()?.is_some()),
             None => Ok(true),
@@ -73,7 +73,7 @@ impl Service {
     }
 
     /// Waits until it says that it is ready.
-    pub async fn ready(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
         let deadline = Instant::now() + Duration::from_secs(60);
         let request = format!("GET /health/ready HTTP/1.1\r\nhost: {}\r\n\r\n", self.address);
         let mut line = Line::new(self.address, Duration::from_secs(2));

@@ -1,45 +1,35 @@
 //! The proof that nothing is lost: the service is killed again and again while hosts deliver, and in the end everything that it
 //! acknowledged has had its effect exactly once, every status is right, and every watcher knows it.
 //!
-//! `cargo run --release --example crash -- --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
-#![expect(clippy::print_stdout, unreachable_pub, reason = "a command that prints its figures; its rooms are nobody else's")]
+//! `prove crash --kills 50 --deliveries 20000`; exits with 1 where anything is not as it must be.
 
-#[path = "crash/findings.rs"]
-mod findings;
-#[path = "crash/ledger.rs"]
-mod ledger;
-#[path = "../../benches/rig.rs"]
-mod rig;
-#[path = "crash/service.rs"]
 mod service;
-#[path = "crash/watcher.rs"]
-mod watcher;
 
-use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::Parser;
 use pipecast::simulate::chance::Chance;
 use pipecast::simulate::forge::{self, Forge};
 use pipecast::simulate::letters::{Letters, Way};
 use pipecast::simulate::postman::{self, Fate, Pace, Postman, Receipt, Retry};
 use pipecast::simulate::seal::{Seal, Secrets};
-use pipecast_model::{Host, Timestamp};
+use pipecast_model::Timestamp;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use findings::examine;
-use ledger::Ledger;
-use service::Service;
-use watcher::{Form, Watcher};
+use self::service::Service;
+use crate::accounts::Accounts;
+use crate::findings::examine;
+use crate::ledger::Ledger;
+use crate::watcher::{self, Form, Watcher};
 
 /// Kill the service again and again while hosts deliver, and count what became of every delivery.
-#[derive(Parser)]
-struct Args {
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
     /// At least so many kills by SIGKILL.
     #[arg(long, default_value_t = 50)]
     kills: u64,
@@ -55,7 +45,7 @@ struct Args {
     /// Deliveries a second, whether the service is up or not; hosts do not wait for it either.
     #[arg(long, default_value_t = 500.0)]
     rate: f64,
-    /// The binary of the service [default: `pipecast` beside the directory of this one]
+    /// The binary of the service [default: `pipecast` beside this program]
     #[arg(long)]
     binary: Option<PathBuf>,
     /// Where to keep data and log; without it, they are thrown away unless something was wrong.
@@ -73,19 +63,12 @@ struct Shared {
     longest_outage: Mutex<Duration>,
 }
 
-/// How often each delivery was sent and acknowledged, by host and key.
-type Accounts = HashMap<(Host, String), Account>;
-
-#[derive(Default)]
-struct Account {
-    sent: i64,
-    acknowledged: i64,
-}
-
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    rig::describe_machine();
+/// Runs the proof, and ends the process with 1 where it fails.
+///
+/// # Errors
+/// Where it cannot be run.
+pub async fn run(args: Args) -> anyhow::Result<()> {
+    crate::rig::describe_machine();
     let scratch = tempfile::tempdir()?;
     let data = args.data.clone().unwrap_or_else(|| scratch.path().to_owned());
     std::fs::create_dir_all(&data)?;
@@ -100,7 +83,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
-    let binary = args.binary.clone().map_or_else(own_binary, Ok)?;
+    let binary = args.binary.clone().map_or_else(crate::topology::own_binary, Ok)?;
     let binary = binary.canonicalize().with_context(|| format!("{} is not there", binary.display()))?;
     let data = &data.canonicalize()?;
     let secrets = Secrets {
@@ -111,8 +94,8 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
     service.start()?;
     service.ready().await?;
     let address = service.address;
-    let watchers = watchers();
-    let tasks: Vec<_> = watchers.iter().map(|watcher| tokio::spawn(watcher.clone().watch(address))).collect();
+    let watchers = watchers(address);
+    let tasks: Vec<_> = watchers.iter().map(|watcher| tokio::spawn(watcher.clone().watch())).collect();
 
     let postman = Postman::new(
         address,
@@ -131,7 +114,7 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
         pushes_per_second: 1.0,
         ..forge::Options::default()
     });
-    let mut accounts = Accounts::new();
+    let mut accounts = Accounts::default();
     let stop = CancellationToken::new();
     let deliver = async {
         let way = Way {
@@ -159,15 +142,15 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
         begin.elapsed().as_secs_f64()
     );
 
-    let mut ledger = drained(data, &accounts).await?;
+    let mut ledger = Ledger::in_folder(data).await?;
+    accounts.drained(&mut ledger, Duration::from_secs(10)).await?;
     let findings = examine(&mut ledger, &accounts, &forge, &report).await?;
-    let wrong_watchers = watchers_that_are_wrong(&watchers, &mut ledger).await?;
+    let wrong_watchers = watcher::wrong(&watchers, &ledger.states().await?, Duration::from_secs(10)).await;
     for task in tasks {
         task.abort();
     }
-    ledger.close().await?;
-    let connects: u64 = watchers.iter().map(|watcher| watcher.seen.lock().expect("nobody panics").connects).sum();
-    let fallen: u64 = watchers.iter().map(|watcher| watcher.seen.lock().expect("nobody panics").fallen).sum();
+    let connects: u64 = watchers.iter().map(|watcher| watcher.seen().connects).sum();
+    let fallen: Vec<String> = watchers.iter().flat_map(Watcher::falls).collect();
     println!("{report}");
     println!(
         "kills {}, longest outage {:.2} s (from the kill to the next acknowledgement)",
@@ -176,31 +159,19 @@ async fn prove(args: &Args, data: &Path) -> anyhow::Result<bool> {
     );
     println!("{findings}");
     println!(
-        "watchers {}, connected {connects} times, sequences that fell {fallen}, wrong in the end {}",
+        "watchers {}, connected {connects} times, sequences that fell {}, wrong in the end {}",
         watchers.len(),
+        fallen.len(),
         wrong_watchers.len()
     );
-    for wrong in &wrong_watchers {
+    for wrong in wrong_watchers.iter().chain(&fallen) {
         println!("  {wrong}");
     }
-    Ok(findings.are_good() && wrong_watchers.is_empty() && fallen == 0)
-}
-
-/// `target/release/examples/crash` lies beside `target/release/pipecast`.
-fn own_binary() -> anyhow::Result<PathBuf> {
-    let this = std::env::current_exe()?;
-    let binary = this.parent().and_then(Path::parent).context("this binary lies nowhere")?.join("pipecast");
-    if !binary.exists() {
-        bail!(
-            "{} is not there; build it with `cargo build --release` or name it with --binary",
-            binary.display()
-        );
-    }
-    Ok(binary)
+    Ok(findings.are_good() && wrong_watchers.is_empty() && fallen.is_empty())
 }
 
 /// Of the whole, of pipelines and of executions, some that come at once and some that are not there yet, in every form.
-fn watchers() -> Vec<Watcher> {
+fn watchers(address: SocketAddr) -> Vec<Watcher> {
     let paths = [
         "monitor",
         "pipeline/1",
@@ -211,18 +182,15 @@ fn watchers() -> Vec<Watcher> {
         "execution/400",
     ];
     let forms = [Form::Plain, Form::V1, Form::Events];
-    paths.iter().flat_map(|path| forms.map(|form| Watcher::new((*path).to_owned(), form))).collect()
+    paths.iter().flat_map(|path| forms.map(|form| Watcher::new(address, path, form))).collect()
 }
 
 impl Shared {
     fn note(&self, receipt: &Receipt, accounts: &mut Accounts) {
-        let event = &receipt.letter.event;
-        let account = accounts.entry((event.host, event.id.clone())).or_default();
-        account.sent += 1;
+        accounts.note(receipt);
         if !matches!(receipt.fate, Fate::Acknowledged(_)) {
             return;
         }
-        account.acknowledged += 1;
         self.acknowledged.fetch_add(1, Ordering::Relaxed);
         if let Some(kill) = self.last_kill.lock().expect("nobody panics").take() {
             let mut longest = self.longest_outage.lock().expect("nobody panics");
@@ -263,69 +231,4 @@ async fn kill_again_and_again(args: &Args, shared: &Shared, service: &mut Servic
         shared.acknowledged.load(Ordering::Relaxed)
     );
     ready.inspect_err(|_| stop.cancel())
-}
-
-/// Waits until everything that was acknowledged is applied and announced, or nothing has moved for ten seconds.
-async fn drained(data: &Path, accounts: &Accounts) -> anyhow::Result<Ledger> {
-    let mut ledger = Ledger::open(data).await?;
-    let expected = accounts.values().filter(|account| account.acknowledged > 0).count();
-    let mut last = (-1, -1);
-    let mut since = Instant::now();
-    loop {
-        let now = (ledger.count().await?, ledger.dirty().await?);
-        let known = ledger.deliveries().await?;
-        let missing = expected
-            - accounts
-                .iter()
-                .filter(|(key, account)| account.acknowledged > 0 && known.contains_key(*key))
-                .count();
-        if missing == 0 && now.1 == 0 {
-            return Ok(ledger);
-        }
-        if now != last {
-            (last, since) = (now, Instant::now());
-        }
-        if since.elapsed() > Duration::from_secs(10) {
-            println!("still missing after 10 s without a change: {missing} deliveries, {} announcements", now.1);
-            return Ok(ledger);
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Gives each watcher up to ten seconds to know what the database knows, and tells of those that do not.
-async fn watchers_that_are_wrong(watchers: &[Watcher], ledger: &mut Ledger) -> anyhow::Result<Vec<String>> {
-    let states = ledger.states().await?;
-    let deadline = Instant::now() + Duration::from_secs(10);
-    loop {
-        let wrong: Vec<String> = watchers.iter().flat_map(|watcher| differences(watcher, &states)).collect();
-        if wrong.is_empty() || Instant::now() > deadline {
-            return Ok(wrong);
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-fn differences(watcher: &Watcher, states: &HashMap<String, (i64, String)>) -> Vec<String> {
-    let seen = watcher.seen.lock().expect("nobody panics");
-    let expected: Vec<String> = match watcher.path.as_str() {
-        "monitor" => states.keys().filter(|topic| topic.starts_with("pipeline:")).cloned().collect(),
-        one => vec![one.replace('/', ":")],
-    };
-    expected
-        .iter()
-        // What does not exist is shown as unknown, with sequence 0.
-        .filter(|topic| match states.get(*topic) {
-            None => seen.states.get(*topic).is_some_and(|(seq, _)| *seq != 0),
-            there => seen.states.get(*topic) != there,
-        })
-        .map(|topic| {
-            format!(
-                "{} shows {topic} as {:?}, the database as {:?}",
-                watcher.path,
-                seen.states.get(topic),
-                states.get(topic)
-            )
-        })
-        .collect()
 }
