@@ -1,4 +1,5 @@
-//! `/api/openapi.json` and two ways to read it: `/docs` (Swagger UI, from the binary) and `/redoc`.
+//! `/api/openapi.json` and two ways to read it: `/docs` (Swagger UI, from the binary) and `/redoc` (Redoc where the page was built, and a plain page
+//! where it was not).
 //! Knows nothing of what the document says.
 
 use std::borrow::Cow;
@@ -9,6 +10,8 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use pipecast_http::Problem;
 use utoipa_actix_web::service_config::ServiceConfig;
+
+mod plain;
 
 /// Where the document is.
 const DOCUMENT: &str = "/api/openapi.json";
@@ -56,16 +59,16 @@ async fn show_swagger_file(file: web::Path<String>) -> Result<HttpResponse, Prob
     }))
 }
 
-async fn show_redoc() -> HttpResponse {
-    page(REDOC)
+async fn show_redoc(document: web::Data<Document>) -> HttpResponse {
+    page(REDOC.replace("{document}", &plain::render(&document.0)))
 }
 
-fn page(text: &'static str) -> HttpResponse {
+fn page(text: impl Into<String>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
         .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
         .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(text)
+        .body(text.into())
 }
 
 /// Swagger UI's own page with absolute addresses, because `/docs` has no slash at its end.
@@ -86,19 +89,19 @@ const SWAGGER_UI: &str = r#"<!doctype html>
 </html>
 "#;
 
-/// Redoc replaces the text inside its element; where its script is not embedded, the text stays and says what to do.
+/// Redoc replaces what is inside its element; where its script is not part of the build, that stays and serves as well.
 const REDOC: &str = r#"<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Pipecast API</title>
-<style>body { margin: 0 } .hint { font: 16px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 40rem; padding: 0 1rem }</style>
+<style>body { margin: 0 } .plain { font: 16px/1.5 system-ui, sans-serif; margin: 3rem auto; max-width: 60rem; padding: 0 1rem; overflow-wrap: anywhere }</style>
 </head>
 <body>
 <redoc spec-url="/api/openapi.json">
-<p class="hint">Redoc is not part of this build. Build the page with Node (<code>make page</code>) and build Pipecast again,
-or read the same document at <a href="/docs">/docs</a>.</p>
+<main class="plain">
+{document}</main>
 </redoc>
 <script src="/redoc/redoc.standalone.js"></script>
 </body>

@@ -14,6 +14,7 @@ use crate::{docs, executions, health, metrics, page, pipelines, service, status,
 pub fn all(config: &mut ServiceConfig) {
     config
         .app_data(web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into()))
+        .map(|routes| routes.configure(webhooks::plain_routes))
         .configure(status::routes)
         .configure(webhooks::routes)
         .map(|routes| routes.service(web::resource("/").guard(page::is_asked_for).to(show_page)))

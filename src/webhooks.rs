@@ -10,7 +10,7 @@ mod headers;
 mod receive;
 
 use actix_web::http::header;
-use actix_web::{HttpRequest, HttpResponse, post, web};
+use actix_web::{HttpRequest, HttpResponse, guard, post, web};
 use pipecast_fabric::Queue;
 use pipecast_http::{Code, Problem};
 use pipecast_model::{DeliveryId, Host};
@@ -38,6 +38,18 @@ pub struct Receipt {
 /// The routes of this file.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(receive_delivery).service(receive_delivery_of_source);
+}
+
+/// The default source of each host by its whole path, for the router to compare and not to match: most deliveries come here. To be
+/// configured before everything that has a parameter in its path.
+pub fn plain_routes(config: &mut web::ServiceConfig) {
+    for host in Host::ALL {
+        let receive = move |request: HttpRequest, payload, receiver: web::Data<Receiver>, queue: web::Data<dyn Queue>, drain: web::Data<Drain>| async move {
+            let _hold = drain.hold();
+            receiver.receive(host, DEFAULT_SOURCE, &request, payload, queue.get_ref()).await.map(accepted)
+        };
+        config.service(web::resource(format!("/webhooks/{host}")).guard(guard::Post()).to(receive));
+    }
 }
 
 /// Receives a delivery of the host's default source.

@@ -143,7 +143,8 @@ impl Stage<'_> {
                 continue;
             }
             let mut at = later(ready, 0.1);
-            if plan.gate != Gate::Open {
+            // A job that is tried again goes on at once: whoever pressed retry has opened its gate.
+            if plan.gate != Gate::Open && life.jobs[index].replaces.is_none() {
                 // The run goes on from here only when the gate opens, so nothing else of it moves at this time.
                 let (held, hours) = if plan.gate == Gate::Human { (MANUAL, 90.0) } else { (SCHEDULED, 60.0) };
                 life.jobs[index].marks.say(at, held);
@@ -218,4 +219,27 @@ enum StageEnd {
     Good(Timestamp),
     Broken(Timestamp),
     Stuck,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simulate::names::GITLAB_PLANS;
+
+    #[test]
+    fn a_job_that_is_tried_again_waits_at_no_gate() {
+        let (mut chance, mut ids) = (Chance::new(1), 0);
+        let mut retried = 0;
+        for plan in GITLAB_PLANS.iter().filter(|plan| plan.jobs.iter().any(|job| job.gate != Gate::Open)) {
+            for _ in 0..2_000 {
+                let life = live(&mut chance, plan, Timestamp(0), 8.0, &mut ids);
+                for job in life.jobs.iter().filter(|job| job.replaces.is_some() && plan.jobs[job.plan].gate != Gate::Open) {
+                    retried += 1;
+                    // Said within the second in which the pipeline went on, it could not be told from what was before.
+                    assert!(job.marks.iter().all(|mark| mark.say != MANUAL && mark.say != SCHEDULED));
+                }
+            }
+        }
+        assert!(retried > 20, "{retried}");
+    }
 }

@@ -43,7 +43,7 @@ pub enum Pace {
     Unbounded,
 }
 
-/// What happens to a letter that was not answered, or answered by 5xx.
+/// What happens to a letter that was not answered, or answered by 5xx or 408.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
     /// Nothing, as at a real host.
@@ -204,7 +204,8 @@ impl<I: Iterator<Item = Letter>> Round<'_, I> {
             }
             Fate::Refused(status) => {
                 *self.report.refused.entry(status).or_default() += 1;
-                status >= 500
+                // A service that stood still for a while finds that the request took too long to arrive.
+                status >= 500 || status == 408
             }
             Fate::Failed(_) => {
                 self.report.failed += 1;

@@ -96,7 +96,7 @@ fn simulation(topology: &Topology, binary: Option<PathBuf>) -> anyhow::Result<Pr
             command
         }),
         readiness: Readiness::Listens,
-        farewell: "INT",
+        farewell: "TERM",
     });
     process.start().context("the simulation does not start")?;
     Ok(process)

@@ -73,7 +73,10 @@ pub async fn examine(ledger: &mut Ledger, accounts: &Accounts, forge: &Forge, re
         .filter_map(|(key, row)| Some((1 + row.repeats - accounts.by_key.get(key)?.acknowledged).max(0)))
         .sum();
     let unsent = known.keys().filter(|key| !accounts.by_key.contains_key(*key)).count();
-    let refused: u64 = report.refused.iter().filter(|(status, _)| **status != 503).map(|(_, count)| *count).sum();
+    // Both ask the sender to come again.
+    let asked_back = [408, 503];
+    let refused = report.refused.iter().filter(|(status, _)| !asked_back.contains(*status));
+    let refused: u64 = refused.map(|(_, count)| *count).sum();
     let wrong = forge
         .truth()
         .iter()

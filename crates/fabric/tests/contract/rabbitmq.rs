@@ -171,6 +171,32 @@ async fn a_suspect_that_is_given_back_is_no_suspect_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspect_has_its_turn_while_the_lanes_are_full() {
+    const MOST: usize = 8;
+    let broker = broker::shared().await;
+    let prefix = fresh_prefix();
+    let queue = open(broker, &prefix).await;
+    queue.send(Lane::Urgent, text(0)).await.unwrap();
+    for _ in 0..2 {
+        broker.take_and_die(&format!("{prefix}.v1.urgent"), 1).await;
+    }
+    let sent = futures_util::future::join_all((1..=4_000).map(|number| queue.send(Lane::Urgent, text(number)))).await;
+    assert!(sent.iter().all(Result::is_ok));
+
+    let mut others = 0;
+    loop {
+        let claims = soon("a message", queue.receive(MOST)).await.unwrap();
+        queue.settle(claims.iter().map(|claim| (claim.id, Verdict::Ack)).collect()).await.unwrap();
+        if claims.iter().any(|claim| claim.message == text(0)) {
+            break;
+        }
+        others += claims.len();
+        assert!(others < 3_500, "it waits for all others");
+    }
+    queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn queues_with_other_arguments_are_refused_with_a_sentence_that_says_what_to_do() {
     let broker = broker::shared().await;
     let prefix = fresh_prefix();

@@ -13,8 +13,11 @@ use tokio::time::Instant;
 use super::letter::Letter;
 use crate::{Claim, ClaimId};
 
-/// Of so many messages one is taken from the bulk lane while both have some. Those in quarantine share its turn.
+/// Of so many messages one is taken from the bulk lane while both have some.
 const BULK_SHARE: u8 = 4;
+/// Of so many hand-outs one is a message from quarantine, while there are others. Most of those in it are innocent: they were
+/// prefetched when the broker went away twice.
+const SUSPECT_SHARE: u8 = 2;
 /// One `receive` hands out at most this many bytes, or one message.
 const HAND_OUT_BYTES: usize = 8 << 20;
 
@@ -38,6 +41,7 @@ pub(super) struct Desk {
     put_off: BTreeSet<(Instant, i64)>,
     taken: HashMap<i64, Taken>,
     turn: u8,
+    hand_outs: u8,
 }
 
 impl Desk {
@@ -82,10 +86,11 @@ impl Desk {
     /// Claims up to `most` messages; one from quarantine comes alone.
     pub(super) fn pick(&mut self, most: usize) -> Vec<Claim> {
         let others = self.ready.iter().any(|lane| !lane.is_empty());
-        if (!others || self.turn == BULK_SHARE - 1)
+        // Counted in hand-outs and not in messages: these come in any number, so one of them is not sure to have its turn.
+        self.hand_outs = (self.hand_outs + 1) % SUSPECT_SHARE;
+        if (!others || self.hand_outs == 0)
             && let Some(id) = self.quarantined.pop_front()
         {
-            self.turn = 0;
             return self.claim(id).into_iter().collect();
         }
         let mut claims: Vec<Claim> = Vec::new();

@@ -1,6 +1,7 @@
 //! One life of the publishing connection: the line, its postman, and what has been noticed about it.
 //! Knows nothing of how it begins again.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use lapin::Channel;
@@ -42,7 +43,7 @@ impl Session {
         let channel = line.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (parcels, inbox) = mpsc::channel(PARCELS);
-        tokio::spawn(postman::deliver(channel.clone(), inbox));
+        employ(channel.clone(), inbox)?;
         Ok(Session {
             line,
             channel,
@@ -75,4 +76,14 @@ impl Session {
         *asking = Some(channel);
         Ok(count)
     }
+}
+
+/// Gives the postman a thread of its own. Whoever sends is on another thread anyway, and a runtime with several of them wakes a second
+/// one for each message to look whether there is more to do. It ends with the session.
+fn employ(channel: Channel, inbox: mpsc::Receiver<Parcel>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    std::thread::Builder::new()
+        .name("postman".to_owned())
+        .spawn(move || runtime.block_on(postman::deliver(channel, inbox)))?;
+    Ok(())
 }
