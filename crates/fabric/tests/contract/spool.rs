@@ -84,6 +84,7 @@ queue_keeps! {
     a_failure_comes_back_and_is_buried_with_its_reason
     failures_are_counted_over_a_restart
     what_is_returned_comes_back_uncounted
+    what_is_passed_on_comes_to_whoever_receives_and_is_never_buried
     a_message_that_is_too_large_is_refused
     a_closed_queue_says_so_to_everyone
     thousands_of_senders_at_once_are_all_stored
