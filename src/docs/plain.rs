@@ -71,7 +71,7 @@ fn words(value: &Value) -> String {
 fn line(page: &mut String, element: &str, text: &str) {
     if !text.is_empty() {
         // Writing to a string does not fail.
-        drop(writeln!(page, "<{element}>{}</{element}>", escaped(text)));
+        let _ = writeln!(page, "<{element}>{}</{element}>", escaped(text));
     }
 }
 
