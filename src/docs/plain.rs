@@ -1,8 +1,6 @@
 //! The document as a page that needs no script: what Redoc shows in its place is nicer, but this is always there.
 //! Knows nothing of which operations there are.
 
-use std::fmt::Write;
-
 use serde_json::{Map, Value};
 
 /// Methods in the order in which they are read.
@@ -70,8 +68,7 @@ fn words(value: &Value) -> String {
 
 fn line(page: &mut String, element: &str, text: &str) {
     if !text.is_empty() {
-        // Writing to a string does not fail.
-        drop(writeln!(page, "<{element}>{}</{element}>", escaped(text)));
+        page.push_str(&format!("<{element}>{}</{element}>\n", escaped(text)));
     }
 }
 
