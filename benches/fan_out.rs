@@ -16,8 +16,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use pipecast::live::Live;
+use pipecast_auth::Gatekeeper;
 use pipecast_fabric::Bus;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
+use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_model::{Announcement, Epoch, PipelineId, Status, Timestamp, Topic};
 use pipecast_watch::Watch;
 use serde_json::value::RawValue;
@@ -272,14 +274,14 @@ fn serve_ours() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let bus = Arc::new(EmbeddedBus::new(10_000));
-    let watch = runtime.block_on(open_watch(directory.path(), &bus));
+    let (watch, gatekeeper, cache) = runtime.block_on(open_watch(directory.path(), &bus));
     runtime.spawn({
         let watch = watch.clone();
         async move { watch.run(CancellationToken::new()).await }
     });
     let mut settings = pipecast::config::Config::defaults().live;
     settings.max_sockets = 20_000;
-    let live = Live::new(settings, watch);
+    let live = Live::new(settings, watch, gatekeeper, cache);
     let (send, receive) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
@@ -310,7 +312,7 @@ fn serve_ours() {
     });
 }
 
-async fn open_watch(directory: &std::path::Path, bus: &Arc<EmbeddedBus>) -> Watch {
+async fn open_watch(directory: &std::path::Path, bus: &Arc<EmbeddedBus>) -> (Watch, Arc<Gatekeeper>, Arc<EmbeddedCache>) {
     let config = pipecast::config::Config::defaults();
     let options = pipecast_store::Options {
         url: format!("sqlite:{}", directory.join("bench.db").display()),
@@ -321,8 +323,10 @@ async fn open_watch(directory: &std::path::Path, bus: &Arc<EmbeddedBus>) -> Watc
     };
     pipecast_store::migrate(&options).await.unwrap();
     let (reader, _writer) = pipecast_store::open(&options).await.unwrap();
-    let cache = Arc::new(pipecast_fabric::cache::embedded::EmbeddedCache::new(1_000));
-    Watch::open(config.watch.settings(), reader, bus.as_ref(), cache).await.unwrap()
+    let cache = Arc::new(EmbeddedCache::new(1_000));
+    let gatekeeper = Gatekeeper::new(reader.clone(), "bench");
+    let watch = Watch::open(config.watch.settings(), reader, bus.as_ref(), Arc::clone(&cache) as _);
+    (watch.await.unwrap(), gatekeeper, cache)
 }
 
 /// A change whose frame has exactly [`FRAME`] bytes.

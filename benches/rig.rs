@@ -197,6 +197,11 @@ impl Drop for Service {
 
 /// A workflow run in one state; `number` orders its tellings.
 pub fn run(id: usize, workflow: usize, status: &str, number: usize) -> String {
+    run_in(501, id, workflow, status, number)
+}
+
+/// The same in another repository.
+pub fn run_in(repository: usize, id: usize, workflow: usize, status: &str, number: usize) -> String {
     let (conclusion, status) = if status == "success" {
         ("\"success\"", "completed")
     } else {
@@ -206,7 +211,7 @@ pub fn run(id: usize, workflow: usize, status: &str, number: usize) -> String {
     // As long as the tellings of a real host.
     let padding = "x".repeat(5_000);
     format!(
-        r#"{{"action":"{status}","workflow_run":{{"id":{id},"name":"CI {workflow}","workflow_id":{workflow},"run_number":{id},"run_attempt":1,"status":"{status}","conclusion":{conclusion},"display_title":"change {number}","head_branch":"main","updated_at":"2026-11-21T10:{minute:02}:{second:02}Z","padding":"{padding}"}},"repository":{{"id":501,"full_name":"acme/rocket"}}}}"#
+        r#"{{"action":"{status}","workflow_run":{{"id":{id},"name":"CI {workflow}","workflow_id":{workflow},"run_number":{id},"run_attempt":1,"status":"{status}","conclusion":{conclusion},"display_title":"change {number}","head_branch":"main","updated_at":"2026-11-21T10:{minute:02}:{second:02}Z","padding":"{padding}"}},"repository":{{"id":{repository},"full_name":"acme/rocket-{repository}"}}}}"#
     )
 }
 

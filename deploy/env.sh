@@ -2,17 +2,25 @@
 # Makes .env for docker-compose.yml with passwords that nobody else has. One that exists is left as it is: the volumes know its passwords.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+umask 077
+# A key of pipecast: 32 random bytes.
+sealing() { head -c 32 /dev/urandom | base64; }
 if [ -e .env ]; then
+  if ! grep -q '^SEALING_SECRET=' .env; then
+    echo "SEALING_SECRET=$(sealing)" >>.env
+    echo "deploy/env.sh: added SEALING_SECRET to .env"
+  fi
   exit 0
 fi
 # Hexadecimal, because they stand in URLs.
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-umask 077
 cat >.env.new <<END
 # Passwords of the servers of docker-compose.yml. Keep a copy where you keep backups, and nothing of it in a repository.
 POSTGRES_PASSWORD=$(secret)
 REDIS_PASSWORD=$(secret)
 RABBITMQ_PASSWORD=$(secret)
+# What secrets in the database are sealed with. Keep its copy apart from that of the database.
+SEALING_SECRET=$(sealing)
 # What Git hosts sign their deliveries with: paste them into the hook's settings.
 GITHUB_WEBHOOK_SECRET=$(secret)
 GITLAB_WEBHOOK_SECRET=$(secret)

@@ -1,7 +1,10 @@
 //! Every setting: one documented struct a section, the defaults of `config.default.toml`, a file over them, the environment on top.
 //! Knows nothing of what the settings do, and nothing else in the project reads the environment.
 
+mod auth;
 pub mod fabric;
+pub mod hot;
+mod keys;
 mod listen;
 pub mod live;
 mod log;
@@ -17,7 +20,9 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use auth::Auth;
 pub use fabric::Fabric;
+pub use keys::{FOLDER as KEYS_FOLDER, Keys};
 pub use listen::Listen;
 pub use live::Live;
 pub use log::{Format, Log};
@@ -40,8 +45,12 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// The HTTP listener.
     pub server: Server,
+    /// Accounts.
+    pub auth: Auth,
     /// The database.
     pub store: Store,
+    /// What seals secrets in the database.
+    pub keys: Keys,
     /// Bus, cache and queue.
     pub fabric: Fabric,
     /// Receivers of deliveries.
@@ -71,11 +80,30 @@ impl Config {
         if self.store.read_url.is_some() && !self.store.url.as_deref().is_some_and(|url| url.starts_with("postgres")) {
             return impossible("store.read_url is set, but store.url is no PostgreSQL; only a PostgreSQL has replicas");
         }
-        if !self.server.listen.ip().is_loopback() && self.server.anonymous_reading == pipecast_http::AnonymousReading::Loopback {
-            return impossible(
-                "server.listen is no loopback address while server.anonymous_reading is \"loopback\", so nobody could read; \
-                 set server.anonymous_reading to \"everyone\" if whoever reaches the listener may read, or listen on 127.0.0.1",
-            );
+        if let Some(url) = &self.server.public_url {
+            let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['/', '?', '#', '@', ' '])) {
+                return impossible(
+                    "server.public_url is no origin; write scheme and host as browsers show them, as in \"https://ci.example.org\", with no path and no slash at the end",
+                );
+            }
+            if url.starts_with("http://") && !self.server.plain_http {
+                return impossible(
+                    "server.public_url begins with http://, where browsers keep no session cookie; put TLS in front of it, or set server.plain_http to true on a private network",
+                );
+            }
+        }
+        if self.auth.access_lifetime.is_zero()
+            || self.auth.refresh_lifetime < self.auth.access_lifetime
+            || self.auth.session_lifetime < self.auth.refresh_lifetime
+        {
+            return impossible("auth.access_lifetime, auth.refresh_lifetime and auth.session_lifetime have to grow in this order");
+        }
+        if self.auth.cost().memory_kib < 8 || self.auth.password_passes == 0 {
+            return impossible("auth.password_memory is less than 8KiB or auth.password_passes is 0, which is no hash");
+        }
+        if self.keys.file.is_some() && !self.keys.ring.is_empty() {
+            return impossible("keys.file and keys.ring are both set; keys come from one of them");
         }
         if self.webhooks.in_flight_bodies < self.webhooks.max_body {
             return impossible("webhooks.in_flight_bodies is smaller than webhooks.max_body, so the largest body could never be received");

@@ -34,7 +34,7 @@ struct JobFilter {
 #[utoipa::path(tag = "executions", params(("execution_id" = i64, Path)), responses((status = 200, body = Execution), (status = 404, body = ProblemBody)))]
 #[get("/executions/{execution_id}")]
 async fn find_execution(caller: Caller, id: web::Path<ExecutionId>, _: Query<Nothing>, reader: web::Data<Reader>) -> Result<web::Json<Execution>, Problem> {
-    caller.may_read(Subject::Execution(*id))?;
+    caller.may_read(Subject::Execution(*id)).await?;
     let execution = reader.find_execution(*id).await?;
     execution.map(web::Json).ok_or_else(|| Problem::no_such("execution", *id))
 }
@@ -47,7 +47,7 @@ async fn find_execution(caller: Caller, id: web::Path<ExecutionId>, _: Query<Not
 )]
 #[get("/executions/{execution_id}/jobs")]
 async fn list_jobs(caller: Caller, id: web::Path<ExecutionId>, filter: Query<JobFilter>, reader: web::Data<Reader>) -> Result<Page<Job>, Problem> {
-    caller.may_read(Subject::Execution(*id))?;
+    caller.may_read(Subject::Execution(*id)).await?;
     let Query(JobFilter { limit, cursor }) = filter;
     let rows = reader.list_jobs(*id, cursor.map(|Cursor(key)| key), limit.rows()).await?;
     if rows.is_empty() && reader.find_execution(*id).await?.is_none() {
@@ -60,7 +60,7 @@ async fn list_jobs(caller: Caller, id: web::Path<ExecutionId>, filter: Query<Job
 #[utoipa::path(tag = "executions", params(("job_id" = i64, Path)), responses((status = 200, body = Job), (status = 404, body = ProblemBody)))]
 #[get("/jobs/{job_id}")]
 async fn find_job(caller: Caller, id: web::Path<JobId>, _: Query<Nothing>, reader: web::Data<Reader>) -> Result<web::Json<Job>, Problem> {
-    caller.may_read(Subject::Job(*id))?;
+    caller.may_read(Subject::Job(*id)).await?;
     let job = reader.find_job(*id).await?;
     job.map(web::Json).ok_or_else(|| Problem::no_such("job", *id))
 }

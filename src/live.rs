@@ -1,5 +1,6 @@
 //! States to whoever watches: WebSockets under `/ws`, server-sent events under `/sse`. Knows nothing of where states come from.
 
+use std::ops::Deref;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,11 @@ use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
-use pipecast_http::query::Nothing;
-use pipecast_http::{Caller, Code, Problem, Query, TrustedProxies};
+use pipecast_auth::Gatekeeper;
+use pipecast_fabric::Cache;
+use pipecast_http::{Caller, Code, Problem, TrustedProxies};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use self::admission::{Door, Pass, Refused, check_origin};
@@ -23,12 +23,15 @@ use self::events::Events;
 use self::hub::Hub;
 use self::inbound::Inbound;
 use self::mux::Mux;
+use self::rights::Rights;
 use self::socket::Socket;
 use self::watching::{Form, Watching};
+use self::wishes::{ManyWishes, MuxWishes, Profile, SocketWishes, StreamWishes, wishes_of};
 use crate::config;
 
 pub mod admission;
 pub mod connection;
+mod entry;
 pub mod events;
 pub mod frame;
 pub mod guard;
@@ -36,27 +39,39 @@ pub mod hub;
 pub mod inbound;
 pub mod mux;
 pub mod protocol;
+pub mod rights;
 pub mod runs;
+pub mod showing;
 pub mod socket;
 pub mod watching;
+mod wishes;
 
 /// All sockets and streams of this node.
 pub struct Live {
     settings: config::Live,
     watch: Watch,
+    gatekeeper: Arc<Gatekeeper>,
+    cache: Arc<dyn Cache>,
     door: Arc<Door>,
     draining: CancellationToken,
 }
 
 impl Live {
-    /// Nothing is open yet.
-    pub fn new(settings: config::Live, watch: Watch) -> Arc<Self> {
+    /// Nothing is open yet. In `cache` it is remembered which tickets were used.
+    pub fn new(settings: config::Live, watch: Watch, gatekeeper: Arc<Gatekeeper>, cache: Arc<dyn Cache>) -> Arc<Self> {
         Arc::new(Live {
-            door: Door::new(settings.clone()),
+            gatekeeper,
+            cache,
+            door: Door::new(&settings),
             settings,
             watch,
             draining: CancellationToken::new(),
         })
+    }
+
+    /// From now on the door's limits are these. The other settings hold from the start on.
+    pub fn tune(&self, settings: &config::Live) {
+        self.door.tune(settings);
     }
 
     /// How many sockets and streams are open.
@@ -113,8 +128,11 @@ impl From<Refused> for Problem {
 /// Adds the routes to a worker, with a hub on that worker's thread.
 pub fn configure(live: Arc<Live>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |routes| {
-        let hub = Hub::start(live.draining.clone(), live.settings.drain_window);
-        let settings = Rc::new(live.settings.clone());
+        let hub = Hub::start(live.draining.clone(), live.settings.drain_window, live.gatekeeper.changes());
+        let settings = Rc::new(Terms {
+            settings: live.settings.clone(),
+            gatekeeper: Arc::clone(&live.gatekeeper),
+        });
         routes
             .app_data(Here { live, hub, settings })
             .route("/ws/pipeline/{id}", web::get().to(watch_pipeline))
@@ -133,7 +151,21 @@ pub fn configure(live: Arc<Live>) -> impl FnOnce(&mut web::ServiceConfig) {
 struct Here {
     live: Arc<Live>,
     hub: Rc<Hub>,
-    settings: Rc<config::Live>,
+    settings: Rc<Terms>,
+}
+
+/// On what terms connections are open: the settings, and who knows their callers.
+pub struct Terms {
+    settings: config::Live,
+    gatekeeper: Arc<Gatekeeper>,
+}
+
+impl Deref for Terms {
+    type Target = config::Live;
+
+    fn deref(&self) -> &config::Live {
+        &self.settings
+    }
 }
 
 impl FromRequest for Here {
@@ -143,37 +175,6 @@ impl FromRequest for Here {
     fn from_request(request: &HttpRequest, _: &mut actix_web::dev::Payload) -> Self::Future {
         std::future::ready(request.app_data::<Here>().cloned().ok_or_else(|| Problem::new(Code::Internal)))
     }
-}
-
-/// What a client may say in the address of a socket on one topic. A token is not among it: addresses end up in logs.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SocketWishes {
-    /// The cursor of the last frame that the client applied.
-    since: Option<String>,
-    profile: Option<Profile>,
-}
-
-/// How much of the protocol a socket speaks, for clients that cannot name a subprotocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Profile {
-    Plain,
-    V1,
-}
-
-/// What a client may say in the address of a stream on one topic.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StreamWishes {
-    since: Option<String>,
-}
-
-/// What a client may say in the address of a stream on many topics.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ManyWishes {
-    topics: String,
 }
 
 async fn watch_pipeline(
@@ -254,12 +255,26 @@ async fn open_socket(
     topic: Option<Topic>,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
-    if let Err(problem) = caller.and_then(|caller| caller.may_read(topic.unwrap_or(Topic::Monitor))) {
-        return turn_away(&request, protocol::code::FORBIDDEN, "forbidden").map_err(|_| problem);
-    }
     let wishes = match topic {
         Some(_) => wishes_of::<SocketWishes>(&request)?,
-        None => wishes_of::<Nothing>(&request).map(|Nothing {}| SocketWishes::default())?,
+        None => wishes_of::<MuxWishes>(&request).map(|MuxWishes { ticket }| SocketWishes {
+            ticket,
+            ..SocketWishes::default()
+        })?,
+    };
+    let is_v1 = entry::offers(&request).any(|offer| offer == protocol::V1) || wishes.profile == Some(Profile::V1);
+    let mut waits_for_token = false;
+    let entry = match entry::of_socket(&here, caller, &request, wishes.ticket.as_deref()).await {
+        Ok(entry) => match entry.caller.may_read(topic.unwrap_or(Topic::Monitor)).await {
+            Ok(()) => Some(entry),
+            Err(problem) => return refuse(&request, problem),
+        },
+        // A token may follow.
+        Err(problem) if problem.code() == Code::AnonymousRefused && topic.is_none() && is_v1 => {
+            waits_for_token = true;
+            None
+        }
+        Err(problem) => return refuse(&request, problem),
     };
     let pass = match here.live.admit(&request) {
         Err(refused @ Refused::AddressFull) => {
@@ -267,8 +282,6 @@ async fn open_socket(
         }
         admitted => admitted?,
     };
-    let is_v1 = offers_v1(&request) || wishes.profile == Some(Profile::V1);
-
     let watching = match topic {
         Some(topic) => Some(Watching::new(
             here.live.join(&here.hub, topic, wishes.since.as_deref()).await?,
@@ -285,7 +298,12 @@ async fn open_socket(
     let response = shake_hands(&request)?;
     let inbound = Inbound::new(payload.into_inner(), most);
 
-    let mut connection = Connection::new(here.hub.sit(here.settings.ping), pass);
+    let rights = entry.and_then(|entry| entry.rights);
+    let first = match waits_for_token {
+        true => socket::AUTH_WAIT,
+        false => first_look(rights.as_ref(), here.settings.ping),
+    };
+    let mut connection = Connection::new(here.hub.sit(first), pass, rights);
     let greeting = watching
         .as_ref()
         .map(|watching| protocol::subscribed(None, watching.topic(), watching.is_resumed(), watching.id().as_deref()));
@@ -294,7 +312,7 @@ async fn open_socket(
     }
     let mux = topic
         .is_none()
-        .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings)));
+        .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings), waits_for_token));
     let response = response.map_body(|_, _| {
         let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux);
         match (topic, greeting) {
@@ -309,20 +327,44 @@ async fn open_socket(
 
 /// Opens a stream; where `since` is the very state that a topic is in, that topic begins without a snapshot.
 async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>, since: Option<String>) -> Result<HttpResponse, Problem> {
-    topics.iter().try_for_each(|topic| caller.may_read(*topic))?;
+    for topic in &topics {
+        caller.may_read(*topic).await?;
+    }
+    let entry = entry::of_request(&here, caller, &request)?;
     let pass = here.live.admit(&request)?;
     let mut watched = Vec::with_capacity(topics.len());
     for topic in topics {
         let listener = here.live.join(&here.hub, topic, since.as_deref()).await?;
         watched.push(Watching::new(listener, Form::Events, since.as_deref()));
     }
-    let mut connection = Connection::new(here.hub.sit(events::HEARTBEAT), pass);
+    let first = first_look(entry.rights.as_ref(), events::HEARTBEAT);
+    let mut connection = Connection::new(here.hub.sit(first), pass, entry.rights);
     watched.into_iter().for_each(|watching| connection.watch(watching));
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .insert_header(("x-accel-buffering", "no"))
         .body(Events::new(connection, &here.settings)))
+}
+
+/// The first look at the clock, which is not later than the end of the token that was shown.
+fn first_look(rights: Option<&Rights>, usual: Duration) -> Duration {
+    let left = rights
+        .and_then(Rights::ends)
+        .map(|ends| ends.0.saturating_sub(pipecast_model::Timestamp::now().0));
+    left.map_or(usual, |left| {
+        Duration::from_micros(u64::try_from(left).unwrap_or(0)).saturating_sub(showing::SOON).min(usual)
+    })
+}
+
+/// A refusal that a page can see. What is not the caller's fault is an answer like any other, so that they come back.
+fn refuse(request: &HttpRequest, problem: Problem) -> Result<HttpResponse, Problem> {
+    let (code, reason) = match problem.code() {
+        Code::TokenRefused | Code::Unauthenticated => (protocol::code::UNAUTHORIZED, "unauthorized"),
+        Code::AnonymousRefused | Code::Forbidden | Code::NotFound => (protocol::code::FORBIDDEN, "forbidden"),
+        _ => return Err(problem),
+    };
+    turn_away(request, code, reason).map_err(|_| problem)
 }
 
 /// Finishes the handshake and closes at once. An error where this is no handshake at all.
@@ -340,16 +382,4 @@ fn shake_hands(request: &HttpRequest) -> Result<HttpResponse, Problem> {
     actix_ws::handle_with_protocols(request, nothing, &[protocol::V1])
         .map(|(response, _session, _messages)| response)
         .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))
-}
-
-fn wishes_of<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
-    Query::<T>::extract(request).into_inner().map(|Query(wishes)| wishes)
-}
-
-fn offers_v1(request: &HttpRequest) -> bool {
-    let offers = request
-        .headers()
-        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
-        .filter_map(|value| value.to_str().ok());
-    offers.flat_map(|value| value.split(',')).any(|offer| offer.trim() == protocol::V1)
 }

@@ -2,7 +2,7 @@
 //! Knows nothing of how anything works.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -10,10 +10,15 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
 use pipecast::health::probe;
-use pipecast::roles::{self, Role, archive};
+use pipecast::roles::{self, Role, archive, audit, keys};
 use pipecast::{openapi, simulate, telemetry};
+use pipecast_store::audit::Anchor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
+
+/// A delivery is many small allocations, made on one thread and freed on another; see `docs/performance.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// A realtime companion service for CI/CD.
 #[derive(Parser)]
@@ -61,6 +66,16 @@ enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// The keys that secrets in the database are sealed with
+    Keys {
+        #[command(subcommand)]
+        command: Keys,
+    },
+    /// Who did what: verify it, or copy it
+    Audit {
+        #[command(subcommand)]
+        command: Audit,
+    },
     /// Asks the process that runs with these settings how it is; ends with 0 where it does its work
     Health {
         /// The parts that it runs, which say its port where none is set [default: all]
@@ -70,11 +85,54 @@ enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Makes an admin; the password is the first line of standard input
+    CreateAdmin {
+        /// What they log in with
+        name: String,
+        /// Read the password from this file
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+    },
     /// Prints every setting with its default
     Config,
     /// Prints the OpenAPI document
     Openapi,
     Simulate(simulate::Args),
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Shows the names of the keys, which of them seals, and how many values need each
+    List,
+    /// Prints a fresh key, as it stands in a key file
+    Generate,
+    /// Has a fresh key seal and wraps every value anew that needs an older one, while everything runs
+    Rotate {
+        /// Use this key, which is in the key file already
+        #[arg(long, value_name = "KEY")]
+        to: Option<String>,
+    },
+    /// Takes a key away that no value needs any more
+    Remove {
+        /// Its name
+        key: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Reads all of it and says the first row that is not as it was written; ends with 0 where every row is
+    Verify {
+        /// A row that was written down elsewhere, as this command and the log say it: SEQ:HASH; may be given several times
+        #[arg(long = "anchor", value_name = "SEQ:HASH")]
+        anchors: Vec<Anchor>,
+    },
+    /// Writes it to standard output, one JSON object a line, the oldest first
+    Export {
+        /// Only what stands behind the row of this number
+        #[arg(long, value_name = "SEQ", default_value_t = 0)]
+        after: i64,
+    },
 }
 
 fn main() -> ExitCode {
@@ -95,15 +153,48 @@ fn run(Cli { config, command }: Cli) -> anyhow::Result<()> {
         Command::Backup { file, force } => print(&runtime()?.block_on(archive::backup(&load(config)?, &file, force))?),
         Command::Restore { file, force } => print(&runtime()?.block_on(archive::restore(load(config)?, &file, force))?),
         Command::Move { to, force } => print(&runtime()?.block_on(archive::move_database(&load(config)?, &to, force))?),
+        Command::Keys { command } => {
+            let answer = match command {
+                Keys::Generate => keys::generate(),
+                Keys::List => runtime()?.block_on(keys::list(&load(config)?))?,
+                Keys::Rotate { to } => runtime()?.block_on(keys::rotate(&load(config)?, to.as_deref()))?,
+                Keys::Remove { key } => runtime()?.block_on(keys::remove(&load(config)?, &key))?,
+            };
+            print(&answer)
+        }
+        Command::Audit { command } => match command {
+            Audit::Verify { anchors } => print(&runtime()?.block_on(audit::verify(&load(config)?, &anchors))?),
+            Audit::Export { after } => runtime()?.block_on(audit::export(&load(config)?, after, &mut std::io::stdout().lock())),
+        },
         Command::Health { roles, live } => {
             let config = Config::load(config.as_deref(), std::env::vars())?.config;
             let path = if live { "/health/live" } else { "/health/ready" };
             probe::ask(config.server.listen.at(Role::port(&chosen(roles))), path)
         }
+        Command::CreateAdmin { name, password_file } => {
+            let password = password(password_file)?;
+            runtime()?.block_on(roles::create_admin(&load(config)?, &name, &password))?;
+            print(&format!("{name} is an admin now\n"))
+        }
         Command::Config => print(DEFAULTS),
         Command::Openapi => print(&openapi::text()),
         Command::Simulate(args) => runtime()?.block_on(simulate::run(args)),
     }
+}
+
+/// The first line of a file or of standard input. Not an argument: everybody on the machine sees those.
+fn password(file: Option<PathBuf>) -> anyhow::Result<String> {
+    let mut line = String::new();
+    match file {
+        Some(file) => line = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?,
+        None => {
+            if std::io::stdin().is_terminal() {
+                drop(write!(std::io::stderr(), "password (it is shown as you type): "));
+            }
+            std::io::stdin().read_line(&mut line).context("cannot read the password from standard input")?;
+        }
+    }
+    Ok(line.lines().next().unwrap_or_default().to_owned())
 }
 
 /// Reads the settings and starts logging with them.

@@ -7,7 +7,7 @@ use pipecast_http::{Caller, Problem, Subject};
 
 /// Everything that was counted since the start.
 pub async fn show_metrics(caller: Caller, recorder: web::Data<PrometheusHandle>) -> Result<HttpResponse, Problem> {
-    caller.may_read(Subject::System)?;
+    caller.may_read(Subject::System).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(recorder.render()))

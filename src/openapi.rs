@@ -20,6 +20,18 @@ use crate::routes;
         (name = "executions", description = "Runs, their jobs and steps"),
         (name = "live", description = "WebSockets and server-sent events"),
         (name = "webhooks", description = "Deliveries of Git hosts"),
+        (name = "sessions", description = "Logging in, and who the caller is"),
+        (name = "users", description = "Accounts, and what they are everywhere"),
+        (name = "members", description = "What somebody is in one project"),
+        (name = "sources", description = "Connections to hosts, and their secrets"),
+        (name = "projects", description = "Who sees a project"),
+        (name = "tokens", description = "Tokens of programs"),
+        (name = "deliveries", description = "What hosts have sent, and what became of it"),
+        (name = "dead letters", description = "Deliveries that were given up"),
+        (name = "audit", description = "Who did what"),
+        (name = "settings", description = "What can be changed while the service runs"),
+        (name = "retention policies", description = "Projects whose deliveries are kept for another time"),
+        (name = "notification targets", description = "Whom to tell; nothing is sent yet"),
         (name = "service", description = "The service itself"),
     )
 )]
@@ -27,7 +39,11 @@ struct Whole;
 
 /// The whole document.
 pub fn document() -> utoipa::openapi::OpenApi {
-    let app = actix_web::App::new().into_utoipa_app().openapi(Whole::openapi()).configure(routes::all);
+    let app = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(Whole::openapi())
+        .configure(pipecast_admin::api::routes)
+        .configure(routes::all);
     let (_, mut document) = app.split_for_parts();
     for (path, operation) in by_hand() {
         document.paths.paths.insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, get, web};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::{Caller, Cursor, Limit, Page, Problem, Query, Rendered, Subject, Words};
 use pipecast_model::{Execution, ExecutionId, Host, Pipeline, PipelineId, Status, Timestamp};
-use pipecast_store::{ExecutionQuery, PipelineQuery, Reader, Sort};
+use pipecast_store::{ExecutionQuery, PipelineQuery, Reader, Sight, Sort};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -83,10 +83,18 @@ async fn list_pipelines(
     reader: web::Data<Reader>,
     kept: web::Data<Kept>,
 ) -> Result<Rendered, Problem> {
-    caller.may_read(Subject::Pipelines)?;
+    caller.may_read(Subject::Pipelines).await?;
     let Query(filter) = filter;
     let limit = filter.limit;
+    let sight = caller.sight();
+    let mut kept_as = String::new();
+    if let Sight::Projects { of, internal } = &sight {
+        // Whoever sees the same gets the same page.
+        kept_as = format!("{of:?} {internal} ");
+    }
+    kept_as.push_str(request.query_string());
     let query = PipelineQuery {
+        sight,
         host: filter.host,
         statuses: filter.status.0,
         text: filter.q,
@@ -102,7 +110,7 @@ async fn list_pipelines(
         let page = Page::new(rows, limit, |(changed, pipeline)| (*changed, pipeline.id), |(_, pipeline)| pipeline);
         Ok(page.render(&request))
     };
-    kept.page(request.query_string(), read).await
+    kept.page(&kept_as, read).await
 }
 
 /// One pipeline with its newest execution.
@@ -114,7 +122,7 @@ async fn find_pipeline(
     _: Query<pipecast_http::query::Nothing>,
     reader: web::Data<Reader>,
 ) -> Result<web::Json<Pipeline>, Problem> {
-    caller.may_read(Subject::Pipeline(*id))?;
+    caller.may_read(Subject::Pipeline(*id)).await?;
     let pipeline = reader.find_pipeline(*id).await?;
     pipeline.map(web::Json).ok_or_else(|| Problem::no_such("pipeline", *id))
 }
@@ -132,7 +140,7 @@ async fn list_executions(
     filter: Query<ExecutionFilter>,
     reader: web::Data<Reader>,
 ) -> Result<Page<Execution>, Problem> {
-    caller.may_read(Subject::Pipeline(*id))?;
+    caller.may_read(Subject::Pipeline(*id)).await?;
     let Query(filter) = filter;
     let limit = filter.limit;
     let query = ExecutionQuery {

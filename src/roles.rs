@@ -6,11 +6,16 @@ use std::sync::Arc;
 
 use actix_web::web;
 use anyhow::{Context, bail};
-use pipecast_admin::{Worker, retention};
+use pipecast_admin::Worker;
+use pipecast_admin::accounts::Founder;
+use pipecast_admin::api::Primary;
+use pipecast_admin::keeping::Keeping;
+use pipecast_admin::sources::Sources;
+use pipecast_auth::{Gatekeeper, Shown};
 use pipecast_store::Replica;
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::Config;
@@ -19,21 +24,28 @@ use crate::drain::Drain;
 use crate::health::Health;
 use crate::live::{self, Live};
 use crate::pipelines::Kept;
+use crate::routes::Methods;
 use crate::webhooks::Receiver;
 use crate::{openapi, routes, server, telemetry};
 
 pub mod archive;
+pub mod audit;
 mod fabric;
+pub mod keys;
 mod parts;
+mod people;
 mod running;
 mod schema;
 mod tasks;
+mod tuning;
 
 pub use running::Running;
 
 use fabric::Ports;
+use keys::Makes;
 use schema::Schema;
 use tasks::Tasks;
+use tuning::{Apply, Tuner};
 
 /// Connections that read for a process without the realtime role: one for what is announced, one for whoever asks how it is.
 const READERS_OF_A_WORKER: u32 = 2;
@@ -81,20 +93,25 @@ impl Role {
 pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     config.check()?;
     refuse_split_roles(&config, roles)?;
+    keys::refuse_keys_of_ones_own(&config.keys, roles)?;
     let plays = |role| roles.contains(&role);
+    let base = config.clone();
     // Taken apart in full, so that a setting that nobody uses is a warning of the compiler.
     let Config {
         data_dir,
         server: listener,
+        auth,
         store,
+        keys,
         fabric,
         webhooks,
         watch,
         live,
         retention,
-        log: _,
+        log,
     } = config;
 
+    let keys = keys::open(&keys, &data_dir)?;
     let mut options = store.options(&data_dir);
     // A worker and an admin alone keep nothing on this machine.
     if plays(Role::Realtime) || !options.is_shared() {
@@ -115,21 +132,44 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         Some((lists, replica)) => (lists, Some(replica)),
         None => (reader.clone(), None),
     };
-    let ports = if plays(Role::Realtime) || plays(Role::Worker) {
-        Some(Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?)
+    // An admin alone tells nobody of changes; it only needs somewhere to put what is replayed.
+    let (ports, queue) = if plays(Role::Realtime) || plays(Role::Worker) {
+        let ports = Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?;
+        let queue = Arc::clone(&ports.queue);
+        (Some(ports), queue)
     } else {
-        None
+        (None, fabric::queue_alone(&fabric, &data_dir, webhooks.max_body).await?)
     };
 
-    let opened = (reader.clone(), Arc::clone(&writer));
+    let (opened, of_states) = ((reader.clone(), Arc::clone(&writer)), reader.clone());
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
     let (schema, awaited) = Schema::new(options, reader.clone(), plays(Role::Admin));
-    if !schema.attempt().await? {
+    let making = match (plays(Role::Admin), plays(Role::Realtime)) {
+        (true, _) => Some(Makes::Key),
+        (false, true) => Some(Makes::Nothing),
+        (false, false) => None,
+    };
+    let sure = {
+        let (keys, reader) = (Arc::clone(&keys), reader.clone());
+        async move {
+            match making {
+                Some(makes) => keys::make_sure(&keys, &reader, makes).await,
+                None => Ok(()),
+            }
+        }
+    };
+    if schema.attempt().await? {
+        sure.await?;
+    } else {
         let workers = workers.clone();
         tasks.start("database", async move {
-            if let Some(brought) = workers.run_until_cancelled(schema.bring()).await {
+            let bring = async {
+                schema.bring().await?;
+                sure.await
+            };
+            if let Some(brought) = workers.run_until_cancelled(bring).await {
                 brought?;
                 // It has done its work; a task that ends would end the process.
                 workers.cancelled().await;
@@ -147,11 +187,25 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         };
         tasks.start("worker", parts::work(worker, awaited.clone(), workers.clone()));
     }
+    let gatekeeper = Gatekeeper::new(reader.clone(), listener.issuer());
+    tasks.start("gatekeeper", people::guard(Arc::clone(&gatekeeper), awaited.clone(), workers.clone()));
+    let accounts = match plays(Role::Admin) {
+        true => Some(web::Data::new(people::accounts(&auth, &reader, &writer, &gatekeeper)?)),
+        false => None,
+    };
+    let mut desks = None;
+    if let Some(accounts) = &accounts {
+        let sources = Sources::new(reader.clone(), Arc::clone(&writer), Arc::clone(&keys), listener.public_url.clone());
+        let keeping = Keeping::new(reader.clone(), Arc::clone(&writer));
+        desks = Some((accounts.clone(), web::Data::new(sources), web::Data::new(keeping)));
+        tasks.start("setup", people::offer_setup(Arc::clone(accounts), log.format, awaited.clone(), workers.clone()));
+    }
+    let mut tuned: Vec<Apply> = vec![Box::new(|config| telemetry::filter_logs(&config.log.filter))];
     if plays(Role::Admin) {
-        let settings = retention::Settings {
-            keep: retention.keep(),
-            stale_after: retention.stale_after,
-        };
+        let (tune, settings) = tokio::sync::watch::channel(parts::kept(&retention));
+        tuned.push(Box::new(move |config| {
+            tune.send_replace(parts::kept(&config.retention));
+        }));
         tasks.start("retention", parts::keep(settings, writer, reader.clone(), awaited.clone(), workers.clone()));
     }
     if let Some(replica) = replica.clone() {
@@ -167,11 +221,33 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     });
 
     let health = Health::new(parts::dependencies(&reader, replica, ports.as_ref()), parts::duties(roles), awaited.seen());
+    let settings = web::Data::new(parts::settings(&base, &opened.0, &opened.1));
+    let written = (
+        web::Data::from(Arc::clone(&opened.1)),
+        web::Data::from(Arc::clone(&queue)),
+        web::Data::new(Primary(opened.0.clone())),
+    );
     let shared = {
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
+        let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
+        let methods = web::Data::new(Methods::of(&openapi::document()));
         move |app: &mut web::ServiceConfig| {
+            if let Some((accounts, sources, keeping)) = &desks {
+                let (writer, queue, reader) = &written;
+                app.app_data(accounts.clone())
+                    .app_data(sources.clone())
+                    .app_data(keeping.clone())
+                    .app_data(settings.clone())
+                    .app_data(writer.clone())
+                    .app_data(queue.clone())
+                    .app_data(reader.clone());
+                pipecast_admin::api::routes(&mut ServiceConfig::new(app));
+            }
             app.app_data(recorder.clone())
+                .app_data(site.clone())
+                .app_data(gatekeeper.clone())
+                .app_data(methods.clone())
                 .app_data(health.clone())
                 .app_data(drain.clone())
                 .app_data(reading.clone())
@@ -192,19 +268,37 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     Ok(())
                 }
             });
-            Some((watch.clone(), Live::new(live, watch), ports))
+            Some((watch.clone(), Live::new(live, watch, Arc::clone(&gatekeeper), Arc::clone(&ports.cache)), ports))
         }
         None => None,
     };
     let live = realtime.as_ref().map(|(_, live, _)| Arc::clone(live));
+    if let Some(live) = live.clone() {
+        tuned.push(Box::new(move |config| live.tune(&config.live)));
+    }
+    let tuner = Tuner {
+        base,
+        reader: opened.0.clone(),
+        apply: tuned,
+    };
+    tasks.start("settings", tuner.run(awaited.clone(), workers.clone()));
     let bound = match realtime {
         Some((watch, live, ports)) => {
             let kept = web::Data::new(Kept::new(watch.clone()));
             let (watch, reader, queue) = (web::Data::new(watch), web::Data::new(lists), web::Data::from(Arc::clone(&ports.queue)));
-            let (receiver, document) = (web::Data::new(Receiver::new(webhooks)), web::Data::new(Document(openapi::text().into())));
+            let receiver = Receiver::new(webhooks, of_states, Arc::clone(&keys));
+            let reading = receiver.reading();
+            if awaited.is_there()
+                && let Err(error) = reading.read().await
+            {
+                warn!("cannot read the sources of webhooks yet: {error}");
+            }
+            tasks.start("sources", parts::read_sources(reading, awaited, workers.clone()));
+            let (receiver, document) = (web::Data::new(receiver), web::Data::new(Document(openapi::text().into())));
             server::bind(&listener, address, stall, move |app| {
                 shared(app);
-                app.configure(live::configure(Arc::clone(&live)))
+                app.configure(routes::ahead_of_all)
+                    .configure(live::configure(Arc::clone(&live)))
                     .app_data(watch.clone())
                     .app_data(reader.clone())
                     .app_data(queue.clone())
@@ -230,7 +324,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         live,
         drain,
         workers,
-        queue: ports.map(|ports| ports.queue),
+        queue,
         store: opened,
         grace: listener.drain_grace,
         deadline: listener.drain_deadline,
@@ -248,18 +342,37 @@ pub async fn migrate(config: &Config) -> anyhow::Result<()> {
         .context("cannot migrate the database")
 }
 
+/// Makes an admin, on the machine of whoever may do that.
+///
+/// # Errors
+/// A name that is taken, a password that is too easy, and whatever the database refuses.
+pub async fn create_admin(config: &Config, name: &str, password: &str) -> anyhow::Result<()> {
+    migrate(config).await?;
+    let (reader, writer) = pipecast_store::open(&config.store.options(&config.data_dir))
+        .await
+        .context("cannot open the database")?;
+    let gatekeeper = Gatekeeper::new(reader.clone(), config.server.issuer());
+    let accounts = people::accounts(&config.auth, &reader, &Arc::new(writer), &gatekeeper)?;
+    let founder = Founder {
+        name: name.to_owned(),
+        password: Shown::new(password),
+    };
+    accounts.create_admin(&founder).await.context("cannot create the admin")?;
+    Ok(())
+}
+
 /// Embedded backends live inside one process, so all who use them must live there too.
 fn refuse_split_roles(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
     let missing: Vec<_> = Role::ALL.iter().filter(|role| !roles.contains(role)).map(|role| role.word()).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let has_fabric = roles != &BTreeSet::from([Role::Admin]);
+    let has_bus = roles != &BTreeSet::from([Role::Admin]);
     let is_shared = config.store.options(&config.data_dir).is_shared();
     let embedded: Vec<_> = [
         (!is_shared, "store.url (postgres://…)"),
-        (has_fabric && config.fabric.redis_url.is_none(), "fabric.redis_url"),
-        (has_fabric && config.fabric.amqp_url.is_none(), "fabric.amqp_url"),
+        (has_bus && config.fabric.redis_url.is_none(), "fabric.redis_url"),
+        (config.fabric.amqp_url.is_none(), "fabric.amqp_url"),
     ]
     .into_iter()
     .filter_map(|(is_embedded, setting)| is_embedded.then_some(setting))

@@ -1,20 +1,28 @@
 //! Every route of the realtime service on one page, and the headers that all answers share.
 //! Knows nothing of what the handlers need; the composition root puts that beside the routes.
 
+use std::collections::HashMap;
+
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use pipecast_http::{Code, Problem};
+use utoipa::openapi::{OpenApi, PathItem};
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::{docs, executions, health, metrics, page, pipelines, service, status, webhooks};
 
-/// All routes but the sockets. Those with the most traffic come first, because they are tried in this order.
+/// Where most requests go that cost the process something, for the router to try before everything else: it matches in order, and a path
+/// with a parameter in it takes a regular expression.
+pub fn ahead_of_all(config: &mut web::ServiceConfig) {
+    config.configure(webhooks::plain_routes);
+}
+
+/// All other routes but the sockets. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
     config
-        .app_data(web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into()))
-        .map(|routes| routes.configure(webhooks::plain_routes))
+        .app_data(path_errors())
         .configure(status::routes)
         .configure(webhooks::routes)
         .map(|routes| routes.service(web::resource("/").guard(page::is_asked_for).to(show_page)))
@@ -33,6 +41,7 @@ pub fn all(config: &mut ServiceConfig) {
 /// The routes of a process without the realtime role: what it is, how it is, what it counted.
 pub fn of_a_process(config: &mut ServiceConfig) {
     config
+        .app_data(path_errors())
         .service(
             scope("")
                 .wrap(safe_headers())
@@ -40,7 +49,12 @@ pub fn of_a_process(config: &mut ServiceConfig) {
                 .route("/", web::get().to(service::show_process))
                 .route("/metrics", web::get().to(metrics::show_metrics)),
         )
-        .default_service(web::to(|| async { Problem::new(Code::NotFound).error_response() }));
+        .default_service(web::to(|request: HttpRequest| async move { Methods::refuse(&request) }));
+}
+
+/// A part of a path that is no id is a problem like any other.
+fn path_errors() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into())
 }
 
 /// Set on every answer that does not set them itself.
@@ -51,16 +65,46 @@ fn safe_headers() -> DefaultHeaders {
         .add((header::X_FRAME_OPTIONS, "DENY"))
 }
 
+/// Which methods each path of the document has, for those who come with another one.
+pub struct Methods(HashMap<String, String>);
+
+impl Methods {
+    /// As the document says.
+    pub fn of(document: &OpenApi) -> Methods {
+        let methods = |item: &PathItem| {
+            let has = [
+                (item.get.is_some(), "GET"),
+                (item.post.is_some(), "POST"),
+                (item.put.is_some(), "PUT"),
+                (item.patch.is_some(), "PATCH"),
+                (item.delete.is_some(), "DELETE"),
+            ];
+            has.into_iter().filter_map(|(has, word)| has.then_some(word)).collect::<Vec<_>>().join(", ")
+        };
+        Methods(document.paths.paths.iter().map(|(path, item)| (path.clone(), methods(item))).collect())
+    }
+
+    /// What to answer where nobody took the request: that there is no such path, or with which methods it is there.
+    fn refuse(request: &HttpRequest) -> HttpResponse {
+        let Some(pattern) = request.resource_map().match_pattern(request.path()) else {
+            return Problem::new(Code::NotFound).error_response();
+        };
+        let methods = request.app_data::<web::Data<Methods>>();
+        // The document has one path for all hosts, and what is not in it is there to be read.
+        let otherwise = if pattern.starts_with("/webhooks/") { "POST" } else { "GET" };
+        let allowed = methods.and_then(|methods| methods.0.get(&pattern)).map_or(otherwise, String::as_str);
+        let mut response = Problem::new(Code::MethodNotAllowed).error_response();
+        if let Ok(allowed) = HeaderValue::from_str(allowed) {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        response
+    }
+}
+
 /// The page and its files, which have every address that nobody else has; else no path, or a path without this method.
 async fn show_page(request: HttpRequest) -> HttpResponse {
-    if let Some(page) = page::page(&request) {
-        return page;
+    match page::page(&request) {
+        Some(page) => page,
+        None => Methods::refuse(&request),
     }
-    if !request.resource_map().has_resource(request.path()) {
-        return Problem::new(Code::NotFound).error_response();
-    }
-    let mut response = Problem::new(Code::MethodNotAllowed).error_response();
-    let allowed = if request.path().starts_with("/webhooks/") { "POST" } else { "GET" };
-    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-    response
 }

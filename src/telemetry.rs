@@ -2,6 +2,7 @@
 //! Knows nothing of what is logged or counted.
 
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -27,12 +28,39 @@ pub fn start_logging(log: &Log) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&log.filter).with_context(|| format!("cannot read log.filter {:?}", log.filter))?;
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Three types, as different as their forms.
+    macro_rules! start {
+        ($lines:expr) => {{
+            let lines = $lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            let keep = |()| drop(REFILTER.set(Box::new(move |filter| handle.reload(filter).is_ok())));
+            lines.try_init().map(keep)
+        }};
+    }
     let started = match log.format {
-        Format::Pretty => lines.with_ansi(terminal).try_init(),
-        Format::Auto if terminal => lines.try_init(),
-        Format::Json | Format::Auto => lines.json().flatten_event(true).try_init(),
+        Format::Pretty => start!(lines.with_ansi(terminal)),
+        Format::Auto if terminal => start!(lines),
+        Format::Json | Format::Auto => start!(lines.json().flatten_event(true)),
     };
     started.map_err(|error| anyhow::anyhow!("cannot start logging: {error}"))
+}
+
+/// Changes the filter of the log that `start_logging` has started.
+type Refilter = Box<dyn Fn(EnvFilter) -> bool + Send + Sync>;
+
+/// There is one log in a process.
+static REFILTER: OnceLock<Refilter> = OnceLock::new();
+
+/// From now on another filter holds, where one was before. One that cannot be read changes nothing.
+pub fn filter_logs(filter: &str) {
+    let changed = match (EnvFilter::try_new(filter), REFILTER.get()) {
+        (Ok(filter), Some(refilter)) => refilter(filter),
+        (Ok(_), None) => true,
+        (Err(_), _) => false,
+    };
+    if !changed {
+        tracing::warn!("cannot filter the log by {filter:?}");
+    }
 }
 
 /// Starts counting. The recorder is the process's own, so a second call returns the first one's handle.

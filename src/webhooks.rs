@@ -4,10 +4,13 @@
 pub mod signature;
 
 mod body;
+mod book;
 mod github;
 mod gitlab;
 mod headers;
+mod reading;
 mod receive;
+mod trust;
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, guard, post, web};
@@ -20,6 +23,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::config::DEFAULT_SOURCE;
 use crate::drain::Drain;
 
+pub use reading::Reading;
 pub use receive::{Received, Receiver};
 
 /// The answer to a delivery that is safe.

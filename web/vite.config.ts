@@ -19,6 +19,8 @@ export default defineConfig({
   },
   server: {
     proxy: {
+      // Under the name that the browser used, which the service holds against the origin of the page.
+      '/admin': { target: service },
       '/api': service,
       '/webhooks': service,
       '/health': service,

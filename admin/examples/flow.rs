@@ -185,6 +185,7 @@ fn delivery(number: u64) -> Delivery {
         received_at: Timestamp::now(),
         headers: Vec::new(),
         replay_of: None,
+        secret: None,
         body: Bytes::from(body),
     }
 }

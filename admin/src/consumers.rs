@@ -2,10 +2,12 @@
 //! Knows nothing of hosts' payloads (see `intake`) and publishes nothing (see `announce`).
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
 use pipecast_store::{Error, Noted, Tx, Writer};
@@ -16,6 +18,7 @@ use tracing::{error, warn};
 
 use crate::announce::{Committed, Told};
 use crate::chain;
+use crate::hearing::Hearing;
 
 /// Most deliveries of one transaction.
 const BATCH: usize = 64;
@@ -41,6 +44,8 @@ pub(crate) struct Consumer {
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) writer: Arc<Writer>,
     pub(crate) told: Arc<Told>,
+    /// Of whom something was heard.
+    pub(crate) hearing: Arc<Hearing>,
     pub(crate) committed: mpsc::Sender<Committed>,
     /// What a delivery tells.
     pub(crate) intake: fn(&Delivery) -> Facts,
@@ -51,6 +56,8 @@ pub(crate) struct Consumer {
 /// A piece of work and what it tells.
 struct Item {
     claim: ClaimId,
+    /// How often it failed before.
+    failures: u32,
     work: Work,
     facts: Facts,
 }
@@ -128,6 +135,7 @@ impl Consumer {
             match Work::decode(&claim.message) {
                 Ok(work) => items.push(Item {
                     claim: claim.id,
+                    failures: claim.failures,
                     work,
                     facts: Facts::default(),
                 }),
@@ -194,8 +202,9 @@ impl Consumer {
             Ok(written) => written,
             Err(_) => Err(Error::unavailable("write a batch within half a minute")),
         };
-        if written.is_err() {
-            self.told.add(told);
+        match &written {
+            Ok(_) => self.hearing.note(items.iter().filter_map(Item::delivery).map(|(delivery, _)| delivery)),
+            Err(_) => self.told.add(told),
         }
         written
     }
@@ -229,7 +238,12 @@ impl Consumer {
 async fn apply(tx: &mut Tx, item: &Item) -> Result<(&'static str, Vec<Topic>), Error> {
     Ok(match &item.work {
         Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
-            Noted::New => (item.facts.outcome.word(), tx.record_facts(delivery, &item.facts).await?),
+            Noted::New => {
+                if item.failures > 0 {
+                    tx.note_attempts(delivery.id, i64::from(item.failures) + 1).await?;
+                }
+                (item.facts.outcome.word(), tx.record_facts(delivery, &item.facts).await?)
+            }
             Noted::Duplicate(_) => ("duplicate", Vec::new()),
         },
         Work::Refusal(refusal) => {
@@ -239,7 +253,7 @@ async fn apply(tx: &mut Tx, item: &Item) -> Result<(&'static str, Vec<Topic>), E
     })
 }
 
-/// Adds what each delivery tells. Large bodies take their time, so they are read where nobody waits behind them.
+/// Adds what each delivery tells, and the hash of its body. Large bodies take their time, so they are read where nobody waits behind them.
 async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Facts) -> Vec<Item> {
     let bytes: usize = items
         .iter()
@@ -247,7 +261,10 @@ async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Facts) -> Vec
         .sum();
     let understand = move || {
         for item in &mut items {
-            if let Work::Delivery(delivery) = &item.work {
+            if let Work::Delivery(delivery) = &mut item.work {
+                if delivery.body_sha256.is_empty() {
+                    delivery.body_sha256 = sha256(&delivery.body);
+                }
                 item.facts = understand_one(delivery, intake);
             }
         }
@@ -257,6 +274,15 @@ async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Facts) -> Vec
         return understand();
     }
     tokio::task::spawn_blocking(understand).await.expect("every panic inside is caught")
+}
+
+/// In lower-case hex.
+fn sha256(body: &[u8]) -> String {
+    let hash = digest::digest(&digest::SHA256, body);
+    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a string takes everything");
+        text
+    })
 }
 
 /// Intake must not panic. Where it does after all, one delivery is unprocessable and everything else goes on.

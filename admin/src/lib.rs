@@ -14,14 +14,24 @@ use tokio::sync::mpsc;
 use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub mod accounts;
 mod announce;
+pub mod api;
 pub mod archive;
+pub mod audit;
 mod consumers;
+pub mod dead_letters;
+mod hearing;
 pub mod intake;
+pub mod keeping;
+pub mod once;
 #[cfg(test)]
 mod poison;
+pub mod replay;
 pub mod retention;
+pub mod settings;
 mod settle;
+pub mod sources;
 
 /// Batches that are committed and wait to be announced. When it is full the consumer waits: announcing takes 200 ms at most.
 const COMMITTED: usize = 4;
@@ -84,6 +94,8 @@ impl Worker {
             cache: self.cache,
             told: Arc::clone(&told),
         };
+        let hearing = Arc::new(hearing::Hearing::default());
+        let heard = Arc::clone(&hearing).run(Arc::clone(&self.writer), ending.clone());
         let settler = settle::Settler {
             writer: Arc::clone(&self.writer),
             queue: Arc::clone(&self.queue),
@@ -92,6 +104,7 @@ impl Worker {
             queue: self.queue,
             writer: self.writer,
             told,
+            hearing,
             committed,
             intake,
             said: Mutex::default(),
@@ -100,6 +113,7 @@ impl Worker {
         let mut names: HashMap<Id, &'static str> = HashMap::new();
         // The announcer ends after the consumer, when nobody is left who could commit, and the settler after it.
         names.insert(tasks.spawn(settler.run(announced)).id(), "settler");
+        names.insert(tasks.spawn(heard).id(), "hearing of sources");
         names.insert(tasks.spawn(announcer.run(inbox)).id(), "announcer");
         names.insert(tasks.spawn(consumer.run(ending.clone())).id(), "consumer");
 

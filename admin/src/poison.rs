@@ -30,6 +30,7 @@ fn delivery(event: &str, key: &str) -> Delivery {
         received_at: Timestamp::now(),
         headers: Vec::new(),
         replay_of: None,
+        secret: None,
         body: Bytes::from_static(br#"{"zen": "Design for failure.", "hook_id": 1}"#),
     }
 }

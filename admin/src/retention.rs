@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pipecast_model::Timestamp;
 use pipecast_store::{Pruned, Result, Retention, Task, Tx, Writer};
+use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -30,8 +31,9 @@ pub struct Settings {
     pub stale_after: Duration,
 }
 
-/// Tidies every minute until it is asked to end. Of several processes that do, one works at a time and the others let it.
-pub async fn run(settings: Settings, writer: Arc<Writer>, ending: CancellationToken) {
+/// Tidies every minute until it is asked to end, by the settings as they are then. Of several processes that do, one works at a time and
+/// the others let it.
+pub async fn run(settings: watch::Receiver<Settings>, writer: Arc<Writer>, ending: CancellationToken) {
     let mut minutes = interval(EVERY);
     minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -40,13 +42,35 @@ pub async fn run(settings: Settings, writer: Arc<Writer>, ending: CancellationTo
             () = ending.cancelled() => return,
             _ = minutes.tick() => {}
         }
+        let settings = *settings.borrow();
         if let Err(error) = prune(&settings.keep, &writer, &ending).await {
             warn!("cannot prune, trying again in {EVERY:?}: {}", chain(&error));
+        }
+        if let Err(error) = forget_answers(&writer).await {
+            warn!("cannot forget answers that are kept for a day, trying again in {EVERY:?}: {}", chain(&error));
+        }
+        if let Err(error) = prune_accounts(&writer, &ending).await {
+            warn!("cannot prune sessions, trying again in {EVERY:?}: {}", chain(&error));
         }
         if let Err(error) = mark_stale(settings.stale_after, &writer, &ending).await {
             warn!("cannot mark stale executions, trying again in {EVERY:?}: {}", chain(&error));
         }
     }
+}
+
+/// Sessions that are over, tokens that nobody can use any more, and what has failed long ago.
+async fn prune_accounts(writer: &Writer, ending: &CancellationToken) -> Result<()> {
+    for _ in 0..ROUNDS {
+        if ending.is_cancelled() {
+            break;
+        }
+        let Some(mut tx) = begin_alone(writer).await? else { break };
+        if tx.prune_accounts(Timestamp::now(), AT_ONCE).await? == 0 {
+            break;
+        }
+        tx.commit().await?;
+    }
+    Ok(())
 }
 
 async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) -> Result<()> {
@@ -76,6 +100,16 @@ async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) ->
         );
     }
     Ok(())
+}
+
+/// What was answered under a key is answered again for a day.
+async fn forget_answers(writer: &Writer) -> Result<()> {
+    let Some(mut tx) = begin_alone(writer).await? else { return Ok(()) };
+    match tx.forget_answers(Timestamp::now().minus(crate::once::KEPT), AT_ONCE).await? {
+        // Dropped: nothing was written, so no sync is due.
+        0 => Ok(()),
+        _ => tx.commit().await,
+    }
 }
 
 async fn mark_stale(after: Duration, writer: &Writer, ending: &CancellationToken) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pipecast_http::{AnonymousReading, TrustedProxies};
+use pipecast_http::{AnonymousReading, Site, TrustedProxies};
 use serde::Deserialize;
 
 use super::{Listen, value};
@@ -27,6 +27,11 @@ pub struct Server {
     pub keep_alive: Duration,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Where browsers reach the page, as in `https://ci.example.org`.
+    #[serde(deserialize_with = "value::optional_text")]
+    pub public_url: Option<String>,
+    /// Whether browsers reach it without TLS, on a private network.
+    pub plain_http: bool,
     /// Who may read without an account.
     pub anonymous_reading: AnonymousReading,
     /// How long a shutdown keeps serving, not ready.
@@ -35,4 +40,19 @@ pub struct Server {
     /// How long a shutdown may take in all.
     #[serde(deserialize_with = "value::duration")]
     pub drain_deadline: Duration,
+}
+
+impl Server {
+    /// The site as browsers know it.
+    pub fn site(&self) -> Site {
+        Site {
+            origin: self.public_url.clone(),
+            plain_http: self.plain_http,
+        }
+    }
+
+    /// Whose access tokens are good here.
+    pub fn issuer(&self) -> &str {
+        self.public_url.as_deref().unwrap_or("pipecast")
+    }
 }

@@ -39,16 +39,34 @@ impl Refused {
     }
 }
 
+/// How many may be inside. They may change at any time; whoever is inside stays.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    sockets: usize,
+    per_network: usize,
+    handshakes_per_second: f64,
+}
+
+impl Limits {
+    fn of(settings: &config::Live) -> Limits {
+        Limits {
+            sockets: settings.max_sockets,
+            per_network: settings.max_sockets_per_ip,
+            handshakes_per_second: f64::from(settings.handshakes_per_second),
+        }
+    }
+}
+
 /// The door of this node.
 #[derive(Debug)]
 pub struct Door {
-    settings: config::Live,
     inside: Mutex<Inside>,
     emptied: Notify,
 }
 
 #[derive(Debug)]
 struct Inside {
+    limits: Limits,
     total: usize,
     by_network: HashMap<IpAddr, usize>,
     /// Handshakes that may still be made; refilled every second up to one second's worth.
@@ -58,19 +76,24 @@ struct Inside {
 
 impl Door {
     /// A door with nobody inside.
-    pub fn new(settings: config::Live) -> Arc<Self> {
-        let tokens = f64::from(settings.handshakes_per_second);
+    pub fn new(settings: &config::Live) -> Arc<Self> {
+        let limits = Limits::of(settings);
         let inside = Inside {
+            limits,
             total: 0,
             by_network: HashMap::new(),
-            tokens,
+            tokens: limits.handshakes_per_second,
             refilled: Instant::now(),
         };
         Arc::new(Door {
-            settings,
             inside: Mutex::new(inside),
             emptied: Notify::new(),
         })
+    }
+
+    /// From now on these limits hold. Whoever is inside stays.
+    pub fn tune(&self, settings: &config::Live) {
+        self.inside().limits = Limits::of(settings);
     }
 
     /// Lets one in, until the pass is dropped. Loopback is exempt from the limits by address and by time.
@@ -80,14 +103,15 @@ impl Door {
     pub fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Pass, Refused> {
         let network = address.map(network).filter(|network| !network.is_loopback());
         let mut inside = self.inside();
-        if inside.total >= self.settings.max_sockets {
+        let limits = inside.limits;
+        if inside.total >= limits.sockets {
             return Err(Refused::NodeFull);
         }
         if let Some(network) = network {
-            if inside.by_network.get(&network).is_some_and(|count| *count >= self.settings.max_sockets_per_ip) {
+            if inside.by_network.get(&network).is_some_and(|count| *count >= limits.per_network) {
                 return Err(Refused::AddressFull);
             }
-            inside.spend(f64::from(self.settings.handshakes_per_second)).ok_or(Refused::TooFast)?;
+            inside.spend(limits.handshakes_per_second).ok_or(Refused::TooFast)?;
             *inside.by_network.entry(network).or_default() += 1;
         }
         inside.total += 1;
@@ -223,7 +247,7 @@ mod tests {
     fn door(change: impl FnOnce(&mut config::Live)) -> Arc<Door> {
         let mut settings = config::Config::defaults().live;
         change(&mut settings);
-        Door::new(settings)
+        Door::new(&settings)
     }
 
     #[test]
@@ -238,6 +262,23 @@ mod tests {
         assert!((0..50).map(|_| door.enter(Some([127, 0, 0, 1].into()))).all(|pass| pass.is_ok()));
         drop(passes);
         assert!(door.enter(stranger).is_ok(), "it has left");
+    }
+
+    #[test]
+    fn limits_change_for_those_who_come_and_not_for_those_who_are_inside() {
+        let door = door(|settings| settings.max_sockets = 3);
+        let address: Option<IpAddr> = Some([127, 0, 0, 1].into());
+        let passes: Vec<_> = (0..3).map(|_| door.enter(address).expect("there is room")).collect();
+        let mut settings = config::Config::defaults().live;
+
+        settings.max_sockets = 2;
+        door.tune(&settings);
+        assert_eq!(door.enter(address).err(), Some(Refused::NodeFull));
+        assert_eq!(door.inside_now(), passes.len());
+
+        settings.max_sockets = 4;
+        door.tune(&settings);
+        assert!(door.enter(address).is_ok());
     }
 
     #[test]

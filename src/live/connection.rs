@@ -1,12 +1,13 @@
 //! What a socket and an event stream have in common: a seat at the hub, the topics that it watches, and its end.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use pipecast_model::Topic;
+use pipecast_model::{Timestamp, Topic};
 
 use super::admission::Pass;
 use super::hub::Seat;
+use super::rights::{News, Rights};
 use super::watching::Watching;
 
 /// An open connection. What it holds is given back when it is dropped.
@@ -16,13 +17,19 @@ pub struct Connection {
     watched: Vec<Watching>,
     /// The topic that is asked first next time, so that a busy one does not starve the others.
     turn: usize,
+    /// What its caller may see; `None` for an anonymous one, who may see everything where those may see anything.
+    rights: Option<Box<Rights>>,
     _pass: Pass,
 }
 
 impl Connection {
     /// A connection that watches nothing yet.
-    pub fn new(seat: Seat, pass: Pass) -> Self {
+    pub fn new(seat: Seat, pass: Pass, rights: Option<Rights>) -> Self {
+        if rights.is_some() {
+            seat.heed_rights();
+        }
         Connection {
+            rights: rights.map(Box::new),
             seat,
             watched: Vec::new(),
             turn: 0,
@@ -57,11 +64,46 @@ impl Connection {
         self.watched.len()
     }
 
+    /// What its caller may see; `None` for an anonymous one.
+    pub fn rights(&self) -> Option<&Rights> {
+        self.rights.as_deref()
+    }
+
+    /// Other rights from now on, as after another token was shown.
+    pub fn set_rights(&mut self, rights: Rights) {
+        self.seat.heed_rights();
+        self.rights = Some(Box::new(rights));
+    }
+
+    /// When it ends: after `lifetime`, or with the token that was shown.
+    pub fn end(&self, lifetime: Duration) -> Instant {
+        let left = self.rights().and_then(Rights::ends).map(|ends| ends.0.saturating_sub(Timestamp::now().0));
+        let left = left.map(|left| Duration::from_micros(u64::try_from(left).unwrap_or(0)));
+        Instant::now() + left.map_or(lifetime, |left| left.min(lifetime))
+    }
+
+    /// What has become of the caller's rights since the last look.
+    pub fn news(&mut self) -> Option<News> {
+        self.rights.as_mut()?.news()
+    }
+
+    /// Stops watching what the caller may not watch any more, and says what that was.
+    pub fn withdraw(&mut self) -> Vec<Topic> {
+        let Some(rights) = &self.rights else { return Vec::new() };
+        let topics = self.watched.iter().map(Watching::topic);
+        let lost: Vec<Topic> = topics.filter(|topic| !rights.may_watch(*topic)).collect();
+        lost.iter().for_each(|topic| {
+            self.unwatch(*topic);
+        });
+        lost
+    }
+
     /// The next state to send.
     pub fn take(&mut self) -> Option<Bytes> {
         for _ in 0..self.watched.len() {
             self.turn = (self.turn + 1) % self.watched.len();
-            if let Some(bytes) = self.watched[self.turn].take(self.seat.runs()) {
+            let limited = self.rights.as_deref().filter(|rights| !rights.sees_all());
+            if let Some(bytes) = self.watched[self.turn].take(self.seat.runs(), limited) {
                 return Some(bytes);
             }
         }

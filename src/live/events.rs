@@ -1,7 +1,6 @@
 //! An event stream as the body of its answer: the same states as on a socket, written as server-sent events.
 
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -10,6 +9,7 @@ use bytes::Bytes;
 
 use super::connection::{Connection, jittered};
 use super::frame;
+use super::rights::News;
 use crate::config;
 
 /// A comment goes out at least this often (the WHATWG standard suggests every 15 seconds, for proxies that end silent streams).
@@ -25,14 +25,14 @@ pub struct Events {
 
 impl Events {
     /// A stream that starts with what its connection watches.
-    pub fn new(connection: Connection, settings: &Rc<config::Live>) -> Self {
+    pub fn new(connection: Connection, settings: &config::Live) -> Self {
         let retry = 2_000 + rand::random_range(0..1_000);
         let opening = Some(Bytes::from(format!("retry: {retry}\n\n")));
         Events {
-            connection,
             opening,
-            ends: Instant::now() + jittered(settings.lifetime),
+            ends: connection.end(jittered(settings.lifetime)),
             is_over: false,
+            connection,
         }
     }
 
@@ -63,12 +63,23 @@ impl MessageBody for Events {
             let farewell = events.end(retry_ms);
             return Poll::Ready(Some(Ok(farewell)));
         }
+        // What they may not see any more is said by the answer to their next request.
+        let is_over = match events.connection.news() {
+            Some(News::Gone) => true,
+            Some(News::Changed) => !events.connection.withdraw().is_empty(),
+            None => false,
+        };
+        if is_over {
+            let farewell = events.end(rand::random_range(0..1_000));
+            return Poll::Ready(Some(Ok(farewell)));
+        }
         if calls.clock {
             if Instant::now() >= events.ends {
                 let farewell = events.end(rand::random_range(0..1_000));
                 return Poll::Ready(Some(Ok(farewell)));
             }
-            events.connection.seat.wait(HEARTBEAT);
+            let left = events.ends.saturating_duration_since(Instant::now());
+            events.connection.seat.wait(HEARTBEAT.min(left));
             return Poll::Ready(Some(Ok(frame::HEARTBEAT)));
         }
         match events.connection.take() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use pipecast_model::Topic;
 use pipecast_watch::Bell;
 use slab::Slab;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::runs::Runs;
@@ -40,6 +41,8 @@ struct Taken {
     due: Instant,
     /// That moment has come.
     is_due: bool,
+    /// It belongs to somebody whose rights may change.
+    heeds_rights: bool,
     /// Set once the service drains: it is to leave, and to come back after so many milliseconds.
     leave: Option<u64>,
 }
@@ -52,8 +55,8 @@ struct Wheel {
 
 impl Hub {
     /// The hub of the calling worker thread, with its tasks on that thread. When `draining` is cancelled, every seat is asked to
-    /// leave within `window`, at random moments.
-    pub fn start(draining: CancellationToken, window: Duration) -> Rc<Self> {
+    /// leave within `window`, at random moments. Each time that `rights` change, those are woken who heed them.
+    pub fn start(draining: CancellationToken, window: Duration, rights: watch::Receiver<u64>) -> Rc<Self> {
         let hub = Rc::new(Hub {
             bell: Arc::new(Bell::default()),
             seats: RefCell::default(),
@@ -68,6 +71,7 @@ impl Hub {
         actix_web::rt::spawn(wake_by_topic(Rc::clone(&hub)));
         actix_web::rt::spawn(wake_by_time(Rc::clone(&hub)));
         actix_web::rt::spawn(drain(Rc::clone(&hub), draining, window));
+        actix_web::rt::spawn(wake_by_rights(Rc::clone(&hub), rights));
         hub
     }
 
@@ -84,6 +88,7 @@ impl Hub {
             waker: None,
             due: Instant::now() + first,
             is_due: false,
+            heeds_rights: false,
             leave: None,
         });
         self.wheel.borrow_mut().add((number, generation), first);
@@ -177,6 +182,11 @@ impl Seat {
         }
     }
 
+    /// To be woken when rights have changed.
+    pub fn heed_rights(&self) {
+        self.hub.seats.borrow_mut()[self.number].heeds_rights = true;
+    }
+
     /// To be woken once more after `after`, to the second.
     pub fn wait(&self, after: Duration) {
         self.hub.seats.borrow_mut()[self.number].due = Instant::now() + after;
@@ -243,6 +253,15 @@ async fn wake_by_time(hub: Rc<Hub>) {
                 None => {}
             }
         }
+    }
+}
+
+async fn wake_by_rights(hub: Rc<Hub>, mut rights: watch::Receiver<u64>) {
+    // The gatekeeper lives as long as the process.
+    while rights.changed().await.is_ok() {
+        let seats = hub.seats.borrow();
+        let heeding = seats.iter().filter(|(_, taken)| taken.heeds_rights);
+        heeding.filter_map(|(_, taken)| taken.waker.as_ref()).for_each(Waker::wake_by_ref);
     }
 }
 

@@ -6,21 +6,25 @@ use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use pipecast_http::{Code, Problem};
 use pipecast_model::Topic;
 use pipecast_watch::{Bell, Listener, Watch};
 
+use super::Terms;
 use super::connection::Connection;
 use super::protocol::{self, Command, Wanted};
+use super::rights::Rights;
 use super::watching::{Form, Watching};
-use crate::config;
 
-type Join = LocalBoxFuture<'static, (Option<i64>, Topic, Option<String>, pipecast_watch::Result<Listener>)>;
+type Join = LocalBoxFuture<'static, (Option<i64>, Topic, Option<String>, Result<Listener, Problem>)>;
 
 /// The part of a `/ws` socket that takes commands.
 pub struct Mux {
     watch: Watch,
     bell: Arc<Bell>,
-    settings: Rc<config::Live>,
+    settings: Rc<Terms>,
+    /// Nobody is known yet: nothing is watched before a token was shown.
+    waits_for_token: bool,
     /// Topics that are being read for the first time. Bounded by `live.max_topics`.
     joins: FuturesUnordered<Join>,
     joining: Vec<Topic>,
@@ -28,14 +32,25 @@ pub struct Mux {
 
 impl Mux {
     /// A mux without topics.
-    pub fn new(watch: Watch, bell: Arc<Bell>, settings: Rc<config::Live>) -> Self {
+    pub fn new(watch: Watch, bell: Arc<Bell>, settings: Rc<Terms>, waits_for_token: bool) -> Self {
         Mux {
+            waits_for_token,
             watch,
             bell,
             settings,
             joins: FuturesUnordered::new(),
             joining: Vec::new(),
         }
+    }
+
+    /// Whether nobody is known yet.
+    pub fn waits_for_token(&self) -> bool {
+        self.waits_for_token
+    }
+
+    /// Somebody is known now; `false` where they were before.
+    pub fn take_token(&mut self) -> bool {
+        std::mem::take(&mut self.waits_for_token)
     }
 
     /// Acts on a command and returns the answers that are due at once.
@@ -51,13 +66,8 @@ impl Mux {
         match command {
             Ok(Command::Sub { cid, topics }) => topics.iter().filter_map(|wanted| self.subscribe(cid, wanted, connection).err()).collect(),
             Ok(Command::Unsub { cid, topics }) => topics.iter().map(|topic| self.unsubscribe(cid, topic, connection)).collect(),
-            Ok(Command::Auth { cid }) => vec![protocol::error(
-                cid,
-                "bad_request",
-                "this service has no accounts yet; reading needs no token",
-                false,
-            )],
-            Ok(Command::Pong) => Vec::new(),
+            // The socket takes tokens before anybody else hears of them.
+            Ok(Command::Auth { .. } | Command::Pong) => Vec::new(),
             Err(error) => {
                 let code = if error.to_string().contains("unknown variant") {
                     "unknown_command"
@@ -81,13 +91,16 @@ impl Mux {
             }
             self.joining.retain(|other| *other != topic);
             match joined {
+                Ok(_) if connection.rights().is_some_and(|rights| !rights.may_watch(topic)) => {
+                    answers.push(no_access(cid, topic));
+                }
                 Ok(listener) => {
                     let watching = Watching::new(listener, Form::Socket, since.as_deref());
                     answers.push(protocol::subscribed(cid, topic, watching.is_resumed(), watching.id().as_deref()));
                     connection.watch(watching);
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "a socket cannot watch {topic}");
+                Err(problem) if matches!(problem.code(), Code::Forbidden | Code::NotFound) => answers.push(no_access(cid, topic)),
+                Err(_) => {
                     answers.push(protocol::error(cid, "unavailable", &format!("cannot read {topic} now; try again"), true));
                 }
             }
@@ -100,6 +113,9 @@ impl Mux {
         let topic: Topic = text
             .parse()
             .map_err(|error: pipecast_model::topic::UnknownTopic| protocol::error(cid, "unknown_topic", &error.to_string(), false))?;
+        if self.waits_for_token {
+            return Err(protocol::error(cid, "unauthorized", "show a token first, with the command auth", false));
+        }
         if connection.watches(topic) || self.joining.contains(&topic) {
             return Err(protocol::error(cid, "already_subscribed", &format!("{topic} is being watched already"), false));
         }
@@ -108,9 +124,20 @@ impl Mux {
             return Err(protocol::error(cid, "limit_exceeded", &message, false));
         }
         let (watch, bell, since) = (self.watch.clone(), Arc::clone(&self.bell), since.map(str::to_owned));
+        let caller = connection.rights().map(Rights::caller);
         self.joining.push(topic);
         self.joins.push(Box::pin(async move {
-            let joined = watch.join_from(topic, &bell, since.as_deref()).await;
+            let joining = async {
+                if let Some(caller) = &caller {
+                    caller.may_read(topic).await?;
+                }
+                let joined = watch.join_from(topic, &bell, since.as_deref()).await;
+                joined.map_err(|error| {
+                    tracing::warn!(%error, "a socket cannot watch {topic}");
+                    Problem::new(Code::Unavailable)
+                })
+            };
+            let joined = joining.await;
             (cid, topic, since, joined)
         }));
         Ok(())
@@ -130,6 +157,11 @@ impl Mux {
             Err(error) => protocol::error(cid, "unknown_topic", &error.to_string(), false),
         }
     }
+}
+
+/// The same for what is not there and for what is not theirs to see.
+fn no_access(cid: Option<i64>, topic: Topic) -> String {
+    protocol::error(cid, "forbidden", &format!("no access to {topic}"), false)
 }
 
 fn cid_of(text: &str) -> Option<i64> {

@@ -23,12 +23,16 @@ pub mod code {
     pub const TOO_BIG: u16 = 1009;
     /// The service restarts: come back after `retry_ms`.
     pub const RESTART: u16 = 1012;
+    /// The token has ended: come back with another one.
+    pub const TOKEN_EXPIRED: u16 = 4401;
     /// No pong in time.
     pub const NO_PONG: u16 = 4412;
     /// More commands than `live.commands_per_second`.
     pub const RATE_LIMITED: u16 = 4429;
     /// The client asked for something that cannot be.
     pub const BAD_REQUEST: u16 = 4500;
+    /// Nobody is known by what was shown, or not any more: log in.
+    pub const UNAUTHORIZED: u16 = 4501;
     /// The caller may not read this.
     pub const FORBIDDEN: u16 = 4503;
     /// The address has as many connections as it may.
@@ -57,9 +61,19 @@ pub enum Command {
     Auth {
         /// Echoed in the answer.
         cid: Option<i64>,
+        /// An access token, or a token of a program.
+        token: String,
     },
     /// Answer to a ping; any inbound byte counts as one.
     Pong,
+}
+
+/// The token that a command shows, with the number of the command; `None` for any other command.
+pub fn shown(text: &str) -> Option<(Option<i64>, String)> {
+    match serde_json::from_str::<Command>(text) {
+        Ok(Command::Auth { cid, token }) => Some((cid, token)),
+        _ => None,
+    }
 }
 
 impl Command {
@@ -99,10 +113,20 @@ impl Wanted {
 }
 
 /// The first frame of a `pipecast.v1` socket.
-pub fn hello(conn: &str, ping: Duration, pong: Duration, max_topics: usize) -> String {
+pub fn hello(conn: &str, ping: Duration, pong: Duration, max_topics: usize, token_ends: Option<Timestamp>) -> String {
     json!({"type": "hello", "conn": conn, "ping_ms": ping.as_millis() as u64, "pong_ms": pong.as_millis() as u64,
-        "max_topics": max_topics, "token_exp": Value::Null, "server_time": Timestamp::now()})
+        "max_topics": max_topics, "token_exp": token_ends, "server_time": Timestamp::now()})
     .to_string()
+}
+
+/// The token that was shown is good.
+pub fn known(cid: Option<i64>, token_ends: Option<Timestamp>) -> String {
+    json!({"type": "auth", "cid": cid, "state": "ok", "token_exp": token_ends}).to_string()
+}
+
+/// The token ends soon: show another one, or the socket ends with it.
+pub fn expiring(in_ms: u64) -> String {
+    json!({"type": "auth", "state": "expiring", "in_ms": in_ms}).to_string()
 }
 
 /// A topic is being watched from now on.

@@ -4,21 +4,29 @@
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
+use pipecast_auth::Refusal;
+use pipecast_model::Timestamp;
 
+use super::Terms;
 use super::connection::{Connection, jittered};
 use super::frame;
 use super::inbound::{Broken, Inbound, Message};
 use super::mux::Mux;
 use super::protocol::{self, code};
-use crate::config;
+use super::rights::{News, Rights};
+use super::showing::{SOON, Showing};
 
 /// A socket that always has something to send still listens after so many frames.
 const LISTEN_AFTER: usize = 64;
+
+/// Who shows no token within this time is sent away.
+pub const AUTH_WAIT: Duration = Duration::from_secs(5);
 
 /// With so many answers unsent, no further command is read: a client that does not read what it asked for waits.
 const MOST_ANSWERS: usize = 256;
@@ -27,11 +35,15 @@ const MOST_ANSWERS: usize = 256;
 pub struct Socket {
     connection: Connection,
     inbound: Inbound,
-    settings: Rc<config::Live>,
+    settings: Rc<Terms>,
     /// Frames that go before any state: greetings, pongs, answers. Bounded by `MOST_ANSWERS` and the answers to one command.
     control: VecDeque<Bytes>,
     mux: Option<Box<Mux>>,
+    /// A token that is being verified.
+    showing: Option<Box<Showing>>,
     is_v1: bool,
+    /// The client was told that its token ends soon.
+    is_warned: bool,
     heard: Instant,
     pinged: Option<Instant>,
     ends: Instant,
@@ -52,16 +64,23 @@ enum Phase {
 
 impl Socket {
     /// A socket that starts with what its connection watches; with a mux it also takes `sub` and `unsub`.
-    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<config::Live>, is_v1: bool, mux: Option<Mux>) -> Self {
+    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>) -> Self {
         let now = Instant::now();
         let mut socket = Socket {
             tokens: f64::from(settings.command_burst),
-            ends: now + jittered(settings.lifetime),
+            ends: now
+                + if mux.as_ref().is_some_and(Mux::waits_for_token) {
+                    AUTH_WAIT
+                } else {
+                    jittered(settings.lifetime)
+                },
             connection,
             inbound,
             control: VecDeque::new(),
             mux: mux.map(Box::new),
+            showing: None,
             is_v1,
+            is_warned: false,
             heard: now,
             pinged: None,
             counted: now,
@@ -72,9 +91,13 @@ impl Socket {
         if is_v1 {
             let conn = format!("c_{:08x}", rand::random::<u32>());
             let settings = &socket.settings;
-            socket
-                .control
-                .push_back(frame::text(&protocol::hello(&conn, settings.ping, settings.pong, settings.max_topics)));
+            socket.control.push_back(frame::text(&protocol::hello(
+                &conn,
+                settings.ping,
+                settings.pong,
+                settings.max_topics,
+                socket.connection.rights().and_then(Rights::ends),
+            )));
         }
         socket
     }
@@ -129,12 +152,15 @@ impl Socket {
     fn hear(&mut self, message: Message) {
         match message {
             Message::Ping(payload) => self.control.push_back(frame::pong(&payload)),
-            Message::Text(text) if self.is_v1 => match &mut self.mux {
-                Some(mux) => {
-                    let answers = mux.hear(&text, &mut self.connection);
-                    answers.iter().for_each(|answer| self.say(answer));
-                }
-                None => self.hear_outside_mux(&text),
+            Message::Text(text) if self.is_v1 => match (protocol::shown(&text), &mut self.mux) {
+                (Some((cid, token)), _) => self.show(cid, token),
+                (None, mux) => match mux {
+                    Some(mux) => {
+                        let answers = mux.hear(&text, &mut self.connection);
+                        answers.iter().for_each(|answer| self.say(answer));
+                    }
+                    None => self.hear_outside_mux(&text),
+                },
             },
             // A plain socket has no commands: what it says is no reason to part.
             _ => {}
@@ -159,6 +185,77 @@ impl Socket {
         }
     }
 
+    /// One token at a time: the rate of commands bounds how many.
+    fn show(&mut self, cid: Option<i64>, token: String) {
+        if self.showing.is_some() {
+            self.say(&protocol::error(cid, "bad_request", "another token is being verified", true));
+            return;
+        }
+        self.showing = Some(Box::new(Showing::new(cid, token, Arc::clone(&self.settings.gatekeeper))));
+    }
+
+    fn look_at_what_was_shown(&mut self, cx: &mut Context<'_>) {
+        let Some(showing) = &mut self.showing else { return };
+        let Poll::Ready((cid, verdict)) = showing.poll(cx) else { return };
+        self.showing = None;
+        match verdict {
+            Ok(rights) if self.connection.rights().is_some_and(|before| before.user() != rights.user()) => {
+                self.say(&protocol::error(
+                    cid,
+                    "forbidden",
+                    "the token is somebody else's; open another socket for them",
+                    false,
+                ));
+            }
+            Ok(rights) => {
+                self.say(&protocol::known(cid, rights.ends()));
+                self.connection.set_rights(rights);
+                self.is_warned = false;
+                if let Some(mux) = &mut self.mux
+                    && mux.take_token()
+                {
+                    self.ends = Instant::now() + jittered(self.settings.lifetime);
+                }
+                self.wait(self.settings.ping);
+            }
+            Err(Refusal::Invalid) => self.say(&protocol::error(cid, "unauthorized", "the token is not valid, or not any more", false)),
+            Err(Refusal::Unavailable(_)) => self.say(&protocol::error(cid, "unavailable", "the token cannot be verified now", true)),
+        }
+    }
+
+    /// What has become of the caller's rights.
+    fn heed(&mut self) {
+        match self.connection.news() {
+            None => {}
+            Some(News::Gone) => self.close(code::UNAUTHORIZED, "unauthorized"),
+            Some(News::Changed) => {
+                let lost = self.connection.withdraw();
+                if self.mux.is_none() && !lost.is_empty() {
+                    self.close(code::FORBIDDEN, "forbidden");
+                }
+                for topic in lost {
+                    self.say(&protocol::error(None, "forbidden", &format!("no access to {topic}"), false));
+                    self.say(&protocol::unsubscribed(None, topic));
+                }
+            }
+        }
+    }
+
+    /// How long the token that was shown is good; `None` where it does not end by itself.
+    fn token_left(&self) -> Option<Duration> {
+        let left = self.connection.rights()?.ends()?.0.saturating_sub(Timestamp::now().0);
+        Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
+    }
+
+    /// Looks at the clock after `wanted`, or sooner where something ends before.
+    fn wait(&self, wanted: Duration) {
+        let mut wanted = wanted.min(self.ends.saturating_duration_since(Instant::now()));
+        if let Some(left) = self.token_left() {
+            wanted = wanted.min(if self.is_v1 && left > SOON { left - SOON } else { left });
+        }
+        self.connection.seat.wait(wanted);
+    }
+
     /// One command's worth of the rate.
     fn spend(&mut self) -> bool {
         let now = Instant::now();
@@ -172,12 +269,19 @@ impl Socket {
     fn look_at_the_clock(&mut self) {
         let now = Instant::now();
         let quiet = now.duration_since(self.heard);
+        let token_left = self.token_left();
+        if self.is_v1 && !self.is_warned && token_left.is_some_and(|left| left <= SOON) {
+            self.is_warned = true;
+            self.say(&protocol::expiring(token_left.unwrap_or_default().as_millis() as u64));
+        }
         match self.pinged {
+            _ if token_left == Some(Duration::ZERO) => self.close(code::TOKEN_EXPIRED, "token_expired"),
+            _ if now >= self.ends && self.mux.as_ref().is_some_and(|mux| mux.waits_for_token()) => self.close(code::UNAUTHORIZED, "unauthorized"),
             _ if now >= self.ends => self.close(code::LIFETIME, "lifetime"),
             Some(pinged) if self.heard < pinged && now.duration_since(pinged) >= self.settings.pong => self.close(code::NO_PONG, "no_pong"),
             // A page cannot see the frames by which its browser answers, so a v1 socket hears from us even where we hear from it.
             Some(pinged) if self.is_v1 && now.duration_since(pinged) < self.settings.ping => {
-                self.connection.seat.wait(self.settings.ping - now.duration_since(pinged))
+                self.wait(self.settings.ping - now.duration_since(pinged));
             }
             _ if self.is_v1 || quiet >= self.settings.ping => {
                 self.control.push_back(frame::PING);
@@ -185,9 +289,9 @@ impl Socket {
                     self.say(&protocol::ping());
                 }
                 self.pinged = Some(now);
-                self.connection.seat.wait(self.settings.pong.min(self.settings.ping));
+                self.wait(self.settings.pong.min(self.settings.ping));
             }
-            _ => self.connection.seat.wait(self.settings.ping - quiet),
+            _ => self.wait(self.settings.ping.saturating_sub(quiet)),
         }
     }
 
@@ -225,6 +329,8 @@ impl MessageBody for Socket {
         }
         // What the client has said comes first: a pong may lie there already.
         socket.listen(cx);
+        socket.heed();
+        socket.look_at_what_was_shown(cx);
         if calls.clock {
             socket.look_at_the_clock();
         }

@@ -8,6 +8,7 @@ use pipecast_watch::{Last, Listener};
 
 use super::frame;
 use super::protocol;
+use super::rights::Rights;
 use super::runs::Runs;
 
 /// Pipelines in one page of the monitor's snapshot.
@@ -99,9 +100,10 @@ impl Watching {
         }
     }
 
-    /// What is to be sent next; `None` while there is nothing new.
-    pub fn take(&mut self, runs: &Runs) -> Option<Bytes> {
+    /// What is to be sent next; `None` while there is nothing new. For `limited` rights the monitor leaves out what they do not see.
+    pub fn take(&mut self, runs: &Runs, limited: Option<&Rights>) -> Option<Bytes> {
         match self.place {
+            Place::After(after) if self.topic() == Topic::Monitor && limited.is_some() => self.next_seen(after, limited?),
             Place::After(after) => {
                 let (until, bytes) = runs.after(self.listener.feed(), self.form, after)?;
                 self.place = Place::After(until);
@@ -110,10 +112,10 @@ impl Watching {
             Place::Start if self.topic() == Topic::Monitor => {
                 let until = self.listener.feed().newest();
                 self.place = Place::Pages { after: 0, until };
-                self.take(runs)
+                self.take(runs, limited)
             }
             Place::Start => Some(self.first()),
-            Place::Pages { after, until } => Some(self.page(after, until)),
+            Place::Pages { after, until } => Some(self.page(after, until, limited)),
         }
     }
 
@@ -130,7 +132,23 @@ impl Watching {
         }
     }
 
-    fn page(&mut self, after: u64, until: u64) -> Bytes {
+    /// The next change that somebody with limited rights sees.
+    fn next_seen(&mut self, after: u64, rights: &Rights) -> Option<Bytes> {
+        let feed = self.listener.feed();
+        let mut reached = after;
+        let mut seen = None;
+        while let Some((number, last)) = feed.next(reached) {
+            reached = number;
+            if rights.sees(&last) {
+                seen = Some(self.form.change(&last));
+                break;
+            }
+        }
+        self.place = Place::After(reached);
+        seen
+    }
+
+    fn page(&mut self, after: u64, until: u64, limited: Option<&Rights>) -> Bytes {
         let mut values = self.listener.feed().page(after, until, PAGE + 1);
         let complete = values.len() <= PAGE;
         values.truncate(PAGE);
@@ -138,7 +156,8 @@ impl Watching {
             Some((number, _)) if !complete => Place::Pages { after: *number, until },
             _ => Place::After(until),
         };
-        let entries: Vec<_> = values.iter().map(|(_, last): &(u64, Arc<Last>)| last.entry()).collect();
+        let seen = values.iter().filter(|(_, last)| limited.is_none_or(|rights| rights.sees(last)));
+        let entries: Vec<_> = seen.map(|(_, last): &(u64, Arc<Last>)| last.entry()).collect();
         self.form.object("snapshot", &protocol::page(&entries, complete))
     }
 }

@@ -1,5 +1,5 @@
 //! Pages of the list of pipelines, kept in the memory of this node until any pipeline changes: who polls it costs no query then.
-//! Knows nothing of what is on a page; whoever asks with the same words gets the same one, so who may see it is asked before.
+//! Knows nothing of what is on a page; whoever asks with the same words gets the same one, so they have to say who sees what.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -57,7 +57,7 @@ impl Kept {
         }
     }
 
-    /// The page that a query asks for: kept, or as `read` finds it now.
+    /// The page that a query asks for: kept, or as `read` finds it now. Two who see different things have to ask with different words.
     ///
     /// # Errors
     /// Those of `read`.

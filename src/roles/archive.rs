@@ -12,17 +12,14 @@ use pipecast_fabric::queue::embedded::{self, EmbeddedQueue, Hold, Stock};
 use pipecast_fabric::queue::rabbitmq::RabbitmqQueue;
 use pipecast_store::archive::Over;
 
-use crate::config::Config;
-
-/// The folder in `data_dir` that keys are kept in. No archive contains it.
-const KEYS: &str = "keys";
+use crate::config::{Config, KEYS_FOLDER as KEYS};
 
 const STOP_FIRST: &str = "stop the service that uses this data_dir first";
 
 /// Said where an archive or a data directory goes somewhere else.
 const OF_KEYS: &str = "\
-Today nothing in the database is sealed. Once there are keys they are in {keys}: no backup contains that folder.\n\
-Keep a copy of it apart from the backups: without it what is sealed cannot be read, and beside them it would give everything away.\n";
+What is sealed in the database needs the keys in {keys}, unless keys.file or keys.ring name others: no backup contains that folder.\n\
+Keep a copy of them apart from the backups: without them what is sealed cannot be read, and beside them it would give everything away.\n";
 
 /// Writes an archive of the database and of what waits in this machine's queue files, beside whatever runs.
 ///

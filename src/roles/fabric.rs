@@ -56,16 +56,7 @@ impl Ports {
             Some(redis) => (Arc::new(RedisBus::open(redis)), Arc::new(RedisCache::open(redis))),
             None => (Arc::new(EmbeddedBus::new(bus_backlog)), Arc::new(EmbeddedCache::new(cache_entries))),
         };
-        let behind: Arc<dyn Queue> = match &amqp_url {
-            Some(url) => {
-                let options = rabbitmq.options(url, &queue, max_body)?;
-                Arc::new(RabbitmqQueue::open(options).await.context("cannot use fabric.amqp_url")?)
-            }
-            None => {
-                let options = queue.options(data_dir, max_body);
-                Arc::new(EmbeddedQueue::open(options).await.context("cannot open the queue")?)
-            }
-        };
+        let behind = open_queue(amqp_url.as_deref(), &rabbitmq, &queue, data_dir, max_body).await?;
         // Who takes deliveries must keep them when the broker cannot; who only works on them has nothing to spool.
         let spool = if amqp_url.is_some() && roles.contains(&Role::Realtime) {
             let file = EmbeddedQueue::open(spool.options(data_dir, max_body)).await.context("cannot open the spool")?;
@@ -86,4 +77,31 @@ impl Ports {
             redis,
         })
     }
+}
+
+/// The queue alone, for a process that only puts something on it now and then: an admin, which replays.
+///
+/// # Errors
+/// As `Ports::open`.
+pub(super) async fn queue_alone(fabric: &config::Fabric, data_dir: &Path, max_body: u64) -> anyhow::Result<Arc<dyn Queue>> {
+    open_queue(fabric.amqp_url.as_deref(), &fabric.rabbitmq, &fabric.queue, data_dir, max_body).await
+}
+
+async fn open_queue(
+    amqp_url: Option<&str>,
+    rabbitmq: &config::fabric::rabbitmq::Rabbitmq,
+    queue: &config::fabric::Queue,
+    data_dir: &Path,
+    max_body: u64,
+) -> anyhow::Result<Arc<dyn Queue>> {
+    Ok(match amqp_url {
+        Some(url) => {
+            let options = rabbitmq.options(url, queue, max_body)?;
+            Arc::new(RabbitmqQueue::open(options).await.context("cannot use fabric.amqp_url")?)
+        }
+        None => {
+            let options = queue.options(data_dir, max_body);
+            Arc::new(EmbeddedQueue::open(options).await.context("cannot open the queue")?)
+        }
+    })
 }

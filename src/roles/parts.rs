@@ -4,15 +4,20 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use pipecast_admin::{Worker, retention};
+use pipecast_admin::settings::{Offer, Settings};
+use pipecast_admin::{Worker, audit, retention};
 use pipecast_store::{Reader, Replica, Standing, Writer};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Role;
 use super::fabric::Ports;
 use super::schema::Awaited;
+use crate::config::hot::{HOT, explained};
+use crate::config::{self, Config};
 use crate::health::{Dependency, Duty};
+use crate::webhooks::Reading;
 
 /// Consumes and announces, once the schema is there.
 pub(super) async fn work(worker: Worker, mut awaited: Awaited, ending: CancellationToken) -> anyhow::Result<()> {
@@ -25,7 +30,7 @@ pub(super) async fn work(worker: Worker, mut awaited: Awaited, ending: Cancellat
 
 /// Keeps the database in order, once the schema is there.
 pub(super) async fn keep(
-    settings: retention::Settings,
+    settings: watch::Receiver<retention::Settings>,
     writer: Arc<Writer>,
     reader: Reader,
     mut awaited: Awaited,
@@ -35,8 +40,37 @@ pub(super) async fn keep(
         return Ok(());
     }
     warn_of_risks(&reader).await;
-    retention::run(settings, writer, ending).await;
+    tokio::join!(retention::run(settings, writer, ending.clone()), audit::tell_ends(reader, ending));
     Ok(())
+}
+
+/// Keeps the sources of webhooks current, once the schema is there.
+pub(super) async fn read_sources(reading: Arc<Reading>, mut awaited: Awaited, ending: CancellationToken) -> anyhow::Result<()> {
+    if ending.run_until_cancelled(awaited.there()).await.is_some() {
+        reading.run(ending).await;
+    }
+    Ok(())
+}
+
+/// What may be changed while the service runs.
+pub(super) fn settings(base: &Config, reader: &Reader, writer: &Arc<Writer>) -> Settings {
+    let offers = HOT.iter().map(|hot| Offer {
+        key: hot.key,
+        configured: base.told(hot.key).unwrap_or_default(),
+        least: hot.least,
+        most: hot.most,
+        about: explained(hot.key),
+    });
+    let check = |key: &str, text: &str| Config::defaults().tune(key, text).map_err(|error| error.why);
+    Settings::new(offers.collect(), check, reader.clone(), Arc::clone(writer))
+}
+
+/// What retention goes by.
+pub(super) fn kept(settings: &config::Retention) -> retention::Settings {
+    retention::Settings {
+        keep: settings.keep(),
+        stale_after: settings.stale_after,
+    }
 }
 
 /// Says where lists are read each time that changes.

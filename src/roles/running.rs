@@ -30,8 +30,8 @@ pub struct Running {
     pub(super) drain: Drain,
     /// Cancelled last: whoever still works on claims ends on it.
     pub(super) workers: CancellationToken,
-    /// What is sent to or taken from, where the process does either.
-    pub(super) queue: Option<Arc<dyn Queue>>,
+    /// What is sent to or taken from.
+    pub(super) queue: Arc<dyn Queue>,
     /// Both sides of the database.
     pub(super) store: (Reader, Arc<Writer>),
     pub(super) grace: Duration,
@@ -90,9 +90,7 @@ impl Running {
                 warn!("the {name} ended badly: {error:#}");
             }
         }
-        if let Some(queue) = &self.queue {
-            queue.close().await;
-        }
+        self.queue.close().await;
         // The writer last: it tidies what no reader holds any more.
         let (reader, writer) = &self.store;
         reader.close().await;

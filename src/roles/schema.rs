@@ -39,6 +39,11 @@ impl Awaited {
         }
     }
 
+    /// Whether it is there.
+    pub(super) fn is_there(&self) -> bool {
+        *self.0.borrow() == Seen::There
+    }
+
     /// For the probes.
     pub(super) fn seen(&self) -> watch::Receiver<Seen> {
         self.0.clone()

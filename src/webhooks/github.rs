@@ -1,25 +1,28 @@
 //! GitHub's deliveries: whom to believe, and what its headers say.
 //! Knows nothing of what stands in the body.
 
-use actix_web::http::header::HeaderMap;
-use pipecast_model::Timestamp;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use pipecast_model::{SecretKind, Timestamp};
 
 use super::headers::{Named, text};
 use super::signature::{self, Distrust};
 use crate::config::Secret;
 
 /// Headers that are kept with a delivery.
-pub(super) const KEPT: &[&str] = &[
-    "content-type",
-    "user-agent",
-    "x-github-event",
-    "x-github-delivery",
-    "x-github-hook-id",
-    "x-github-hook-installation-target-id",
-    "x-github-hook-installation-target-type",
-    "x-github-enterprise-host",
-    "x-github-enterprise-version",
+pub(super) static KEPT: [HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    HeaderName::from_static("x-github-event"),
+    HeaderName::from_static("x-github-delivery"),
+    HeaderName::from_static("x-github-hook-id"),
+    HeaderName::from_static("x-github-hook-installation-target-id"),
+    HeaderName::from_static("x-github-hook-installation-target-type"),
+    HeaderName::from_static("x-github-enterprise-host"),
+    HeaderName::from_static("x-github-enterprise-version"),
 ];
+
+/// What a source of GitHub may have to compare with.
+pub(super) const KINDS: &[SecretKind] = &[SecretKind::Hmac];
 
 /// Gitea, Forgejo and Gogs send GitHub's headers beside their own. Their bodies are others, and so would be what we understand.
 pub(super) fn is_imitation(headers: &HeaderMap) -> bool {

@@ -1,62 +1,37 @@
 //! GitLab's deliveries: whom to believe, and what its headers say.
 //! Knows nothing of what stands in the body.
 
-use actix_web::http::header::HeaderMap;
-use pipecast_model::Timestamp;
+use actix_web::http::header::{self, HeaderMap, HeaderName};
+use pipecast_model::{SecretKind, Timestamp};
 
 use super::headers::{Named, text};
 use super::signature::{self, Distrust};
 use crate::config::Secret;
 
 /// Headers that are kept with a delivery.
-pub(super) const KEPT: &[&str] = &[
-    "content-type",
-    "user-agent",
-    "x-gitlab-event",
-    "x-gitlab-instance",
-    "x-gitlab-event-uuid",
-    "x-gitlab-webhook-uuid",
-    "idempotency-key",
-    "webhook-id",
-    "webhook-timestamp",
+pub(super) static KEPT: [HeaderName; 9] = [
+    header::CONTENT_TYPE,
+    header::USER_AGENT,
+    HeaderName::from_static("x-gitlab-event"),
+    HeaderName::from_static("x-gitlab-instance"),
+    HeaderName::from_static("x-gitlab-event-uuid"),
+    HeaderName::from_static("x-gitlab-webhook-uuid"),
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("webhook-id"),
+    HeaderName::from_static("webhook-timestamp"),
 ];
 
-/// What one GitLab source may show.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Secrets {
-    /// The plain token.
-    pub(super) token: Secret,
-    /// The signing token, `whsec_…`.
-    pub(super) signing_token: Secret,
-}
+/// What a source of GitLab may have to compare with.
+pub(super) const KINDS: &[SecretKind] = &[SecretKind::Token, SecretKind::SigningToken];
 
-impl Secrets {
-    /// One text for either: a signing token says what it is by its prefix.
-    pub(super) fn of_source(secret: &Secret) -> Secrets {
-        if secret.expose().starts_with("whsec_") {
-            Secrets {
-                signing_token: secret.clone(),
-                ..Secrets::default()
-            }
-        } else {
-            Secrets {
-                token: secret.clone(),
-                ..Secrets::default()
-            }
-        }
-    }
-}
-
-/// Once there is a signing token, a signature is required, so that nobody can fall back to the plain token; without one, the plain
-/// token must be there.
+/// A signing token wants a signature, so that nobody can fall back to the plain token; without one, the plain token must be there.
 ///
 /// # Errors
 /// Why it is not believed.
-pub(super) fn verify(secrets: &Secrets, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Distrust> {
-    if secrets.signing_token.is_empty() {
-        signature::verify_plain(&secrets.token, headers, "x-gitlab-token")
-    } else {
-        signature::STANDARD_WEBHOOKS.verify(&secrets.signing_token, headers, body, now)
+pub(super) fn verify(kind: SecretKind, secret: &Secret, headers: &HeaderMap, body: &[u8], now: Timestamp) -> Result<(), Distrust> {
+    match kind {
+        SecretKind::SigningToken => signature::STANDARD_WEBHOOKS.verify(secret, headers, body, now),
+        SecretKind::Token | SecretKind::Hmac => signature::verify_plain(secret, headers, "x-gitlab-token"),
     }
 }
 

@@ -2,36 +2,49 @@
 //! Knows nothing of the database.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, web};
 use bytes::Bytes;
-use metrics::{counter, histogram};
+use metrics::{Counter, Histogram, counter, histogram};
 use pipecast_fabric::{Durability, Queue};
 use pipecast_http::{Code, Problem, Rate};
-use pipecast_model::{Delivery, DeliveryId, Host, Lane, Refusal, Timestamp, Work};
+use pipecast_model::{Delivery, DeliveryId, Host, Lane, Refusal, SecretId, SecretKind, Timestamp, Work};
+use pipecast_store::Reader;
+use pipecast_store::sealed::Keys;
 use tracing::{debug, warn};
 
 use super::body::{Budget, Limits};
+use super::book::{Book, Found};
 use super::headers::{self, Named};
-use super::signature::{Distrust, body_sha256};
+use super::reading::Reading;
+use super::signature::Distrust;
+use super::trust::{Entry, judge};
 use super::{github, gitlab};
-use crate::config::{self, DEFAULT_SOURCE, Secret};
+use crate::config::{self, DEFAULT_SOURCE};
 
 /// Longest name of an unknown source that is noted.
 const LONGEST_SOURCE: usize = 80;
 
 /// Everything that it takes to receive deliveries. One for the process.
-#[derive(Debug)]
 pub struct Receiver {
     limits: Limits,
-    github: HashMap<String, Secret>,
-    gitlab: HashMap<String, gitlab::Secrets>,
+    book: Arc<Book>,
+    reading: Arc<Reading>,
     lanes: config::webhooks::Lanes,
     send_deadline: Duration,
     /// How many refusals of each host may still go to the ledger. A short lock, never held over an await.
     refusals: Mutex<HashMap<Host, Rate>>,
+    /// In the order of `Host::ALL`.
+    measures: [Measures; Host::ALL.len()],
+}
+
+/// What is counted for every delivery, looked up once.
+#[derive(Debug)]
+struct Measures {
+    accepted: Counter,
+    seconds: Histogram,
 }
 
 /// A delivery that is safe from a crash.
@@ -44,8 +57,9 @@ pub struct Received {
 }
 
 impl Receiver {
-    /// A receiver with these settings.
-    pub fn new(settings: config::Webhooks) -> Receiver {
+    /// A receiver with these settings. Sources of the database are believed from the first reading on, see [`Receiver::reading`]. It
+    /// counts with the recorder that there is by now.
+    pub fn new(settings: config::Webhooks, reader: Reader, keys: Arc<Keys>) -> Receiver {
         let config::Webhooks {
             max_body,
             in_flight_bodies,
@@ -56,18 +70,20 @@ impl Receiver {
             github,
             gitlab,
         } = settings;
-        let mut github_secrets: HashMap<_, _> = github.sources.into_iter().collect();
-        github_secrets.insert(DEFAULT_SOURCE.to_owned(), github.secret);
-        let mut gitlab_secrets: HashMap<_, _> = gitlab
-            .sources
-            .iter()
-            .map(|(key, secret)| (key.clone(), gitlab::Secrets::of_source(secret)))
-            .collect();
-        let both = gitlab::Secrets {
-            token: gitlab.secret,
-            signing_token: gitlab.signing_token,
+        // Once there is a signing token, a signature is required, so that nobody can fall back to the plain token.
+        let of_gitlab = if gitlab.signing_token.is_empty() {
+            Entry::configured(SecretKind::Token, &gitlab.secret)
+        } else {
+            Entry::configured(SecretKind::SigningToken, &gitlab.signing_token)
         };
-        gitlab_secrets.insert(DEFAULT_SOURCE.to_owned(), both);
+        let of_github = Entry::configured(SecretKind::Hmac, &github.secret);
+        let defaults = [(Host::Github, of_github), (Host::Gitlab, of_gitlab)].map(|(host, entry)| (host, DEFAULT_SOURCE.to_owned(), entry));
+        let named = [(Host::Github, &github.sources), (Host::Gitlab, &gitlab.sources)];
+        let named = named.into_iter().flat_map(|(host, sources)| {
+            let entry = move |secret: &config::Secret| Entry::configured(SecretKind::of(host, secret.expose()), secret);
+            sources.iter().map(move |(key, secret)| (host, key.clone(), entry(secret)))
+        });
+        let book = Arc::new(Book::new(defaults.into_iter().chain(named)));
         let rate = Rate::new(refusals_per_second, refusals_per_second, Instant::now());
         Receiver {
             limits: Limits {
@@ -75,12 +91,21 @@ impl Receiver {
                 read_deadline,
                 budget: Budget::new(in_flight_bodies),
             },
-            github: github_secrets,
-            gitlab: gitlab_secrets,
+            reading: Arc::new(Reading::new(Arc::clone(&book), reader, keys)),
+            book,
             lanes,
             send_deadline,
             refusals: Mutex::new(Host::ALL.map(|host| (host, rate.clone())).into()),
+            measures: Host::ALL.map(|host| Measures {
+                accepted: count(host, "accepted"),
+                seconds: histogram!("pipecast_webhook_seconds", "host" => host.word()),
+            }),
         }
+    }
+
+    /// What keeps the sources of the database current; somebody has to run it.
+    pub fn reading(&self) -> Arc<Reading> {
+        Arc::clone(&self.reading)
     }
 
     /// Receives one delivery and returns once it is safe from a crash.
@@ -90,9 +115,12 @@ impl Receiver {
     pub async fn receive(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<Received, Problem> {
         let began = Instant::now();
         let result = self.receive_untimed(host, source, request, payload, queue).await;
-        let outcome = result.as_ref().map_or_else(|problem| problem.code().word(), |_| "accepted");
-        counter!("pipecast_webhooks_total", "host" => host.word(), "outcome" => outcome).increment(1);
-        histogram!("pipecast_webhook_seconds", "host" => host.word()).record(began.elapsed().as_secs_f64());
+        let measures = &self.measures[host as usize];
+        match &result {
+            Ok(_) => measures.accepted.increment(1),
+            Err(problem) => count(host, problem.code().word()).increment(1),
+        }
+        measures.seconds.record(began.elapsed().as_secs_f64());
         result
     }
 
@@ -105,29 +133,40 @@ impl Receiver {
         }
         let body = self.limits.read(headers, payload).await?;
         let received_at = Timestamp::now();
-        if let Err(distrust) = self.verify(host, source, request, &body.bytes, received_at) {
-            self.note_refusal(host, source, request, &distrust.to_string(), queue).await;
-            return Err(Problem::new(Code::SignatureRefused));
-        }
-        let delivery = describe(host, source, request, body.bytes.clone(), received_at);
+        let secret = match self.judge(host, source, request, &body.bytes, received_at).await? {
+            Ok(secret) => secret,
+            Err(distrust) => {
+                self.note_refusal(host, source, request, &distrust.to_string(), queue).await;
+                return Err(Problem::new(Code::SignatureRefused));
+            }
+        };
+        let delivery = describe(host, source, request, body.bytes.clone(), received_at, secret);
         let (id, lane) = (delivery.id, self.lanes.of(&delivery.event));
         let durability = self.send(queue, lane, Work::Delivery(delivery).encode()).await?;
         Ok(Received { id, durability })
     }
 
-    /// A source that does not exist takes as long as one that does, and its answer is the same.
-    fn verify(&self, host: Host, source: &str, request: &HttpRequest, body: &[u8], now: Timestamp) -> Result<(), Distrust> {
+    /// A source that does not exist takes as long as one that does, and its answer is the same. Where a delivery does not fit, its source may
+    /// have changed a moment ago, so it is read again before it is refused.
+    ///
+    /// # Errors
+    /// `unavailable` where it cannot be told whether there is such a source.
+    async fn judge(&self, host: Host, source: &str, request: &HttpRequest, body: &[u8], now: Timestamp) -> Result<Result<Option<SecretId>, Distrust>, Problem> {
         let headers = request.headers();
-        match host {
-            Host::Github => match self.github.get(source) {
-                Some(secret) => github::verify(secret, headers, body, now),
-                None => github::verify(&Secret::new("nobody knows this one"), headers, body, now).and(Err(Distrust::UnknownSource)),
-            },
-            Host::Gitlab => match self.gitlab.get(source) {
-                Some(secrets) => gitlab::verify(secrets, headers, body, now),
-                None => gitlab::verify(&gitlab::Secrets::of_source(&Secret::new("nor this")), headers, body, now).and(Err(Distrust::UnknownSource)),
-            },
+        let once = || match self.book.find(host, source) {
+            Found::Source(entry) => Some(judge(host, Some(&entry), headers, body, now)),
+            Found::Nobody => Some(judge(host, None, headers, body, now)),
+            Found::Unread => None,
+        };
+        let mut judged = once();
+        if !matches!(judged, Some(Ok(_))) && self.reading.look_again(host, source).await {
+            judged = once();
         }
+        judged.ok_or_else(|| {
+            Problem::new(Code::Unavailable)
+                .detail("the sources have not been read yet")
+                .retry_after(Duration::from_secs(10))
+        })
     }
 
     async fn send(&self, queue: &dyn Queue, lane: Lane, envelope: Bytes) -> Result<Durability, Problem> {
@@ -164,6 +203,10 @@ impl Receiver {
     }
 }
 
+fn count(host: Host, outcome: &'static str) -> Counter {
+    counter!("pipecast_webhooks_total", "host" => host.word(), "outcome" => outcome)
+}
+
 fn name(host: Host, request: &HttpRequest) -> Named {
     match host {
         Host::Github => github::name(request.headers()),
@@ -171,11 +214,11 @@ fn name(host: Host, request: &HttpRequest) -> Named {
     }
 }
 
-fn describe(host: Host, source: &str, request: &HttpRequest, body: Bytes, received_at: Timestamp) -> Delivery {
+fn describe(host: Host, source: &str, request: &HttpRequest, body: Bytes, received_at: Timestamp, secret: Option<SecretId>) -> Delivery {
     let Named { event, key } = name(host, request);
-    let kept = match host {
-        Host::Github => github::KEPT,
-        Host::Gitlab => gitlab::KEPT,
+    let kept: &[_] = match host {
+        Host::Github => &github::KEPT,
+        Host::Gitlab => &gitlab::KEPT,
     };
     Delivery {
         id: DeliveryId::fresh(),
@@ -183,10 +226,11 @@ fn describe(host: Host, source: &str, request: &HttpRequest, body: Bytes, receiv
         source: source.to_owned(),
         event: event.unwrap_or_else(|| "unknown".to_owned()),
         key,
-        body_sha256: body_sha256(&body),
+        body_sha256: String::new(),
         received_at,
         headers: headers::keep(request.headers(), kept),
         replay_of: None,
+        secret,
         body,
     }
 }

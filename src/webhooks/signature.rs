@@ -28,6 +28,9 @@ pub enum Distrust {
     /// Its source is not configured.
     #[error("unknown_source")]
     UnknownSource,
+    /// Its source is disabled or deleted.
+    #[error("disabled_source")]
+    Disabled,
     /// It carries no signature, or an empty one.
     #[error("missing_signature")]
     Missing,
@@ -219,16 +222,6 @@ pub fn verify_plain(secret: &Secret, headers: &HeaderMap, header: &str) -> Resul
     let given = digest::digest(&digest::SHA256, only(headers, header)?.as_bytes());
     let expected = digest::digest(&digest::SHA256, secret.expose().as_bytes());
     constant_time::verify_slices_are_equal(given.as_ref(), expected.as_ref()).map_err(|_| Distrust::Mismatch)
-}
-
-/// The SHA-256 of the body in lower-case hex.
-pub fn body_sha256(body: &[u8]) -> String {
-    use std::fmt::Write;
-    let hash = digest::digest(&digest::SHA256, body);
-    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
 }
 
 /// The one value of a header. Two of them would let a sender show us one and a proxy the other.

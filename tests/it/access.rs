@@ -13,7 +13,8 @@ async fn under_a_foreign_name_or_behind_a_proxy_nothing_is_read() {
     let document = app.get("/api/openapi.json").await;
     let mut locked = 0;
     for (path, operations) in document["paths"].as_object().unwrap() {
-        if operations.get("get").is_none() || OPEN.contains(&path.as_str()) {
+        // What needs an account in any case is looked at in `matrix`.
+        if operations.get("get").is_none() || OPEN.contains(&path.as_str()) || path.starts_with("/admin/") {
             continue;
         }
         let path = path.replace("{pipeline_id}", "1").replace("{execution_id}", "1").replace("{job_id}", "1");

@@ -18,6 +18,10 @@ use crate::http::{Answer, Request};
 pub const GITHUB_SECRET: &str = "a secret of GitHub";
 pub const GITLAB_SECRET: &str = "a token of GitLab";
 
+/// The account that `start_with_admin` makes.
+pub const ADMIN: &str = "ada";
+pub const PASSWORD: &str = "correct horse battery staple";
+
 /// Longest wait for something that must become so.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -49,6 +53,38 @@ impl TestApp {
         }
     }
 
+    /// Starts with an account of everybody's superior, and the defaults as `change` leaves them.
+    pub async fn start_with_admin(change: impl FnOnce(&mut Config)) -> TestApp {
+        let data = tempfile::tempdir().unwrap();
+        let mut config = config_in(data.path());
+        change(&mut config);
+        roles::create_admin(&config, ADMIN, PASSWORD).await.expect("an admin");
+        let running = roles::start(config, &BTreeSet::from(Role::ALL)).await.expect("it starts");
+        TestApp {
+            address: running.address,
+            running,
+            data,
+            accepted: AtomicI64::new(0),
+        }
+    }
+
+    /// A column of text of every row, as another program would read them.
+    pub async fn texts(&self, sql: &'static str) -> Vec<String> {
+        let url = format!("sqlite:{}?mode=ro", self.data.path().join("pipecast.db").display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        let rows = sqlx::query_scalar(sql).fetch_all(&pool).await.unwrap();
+        pool.close().await;
+        rows
+    }
+
+    /// Changes the database behind the service's back.
+    pub async fn alter(&self, sql: &'static str) {
+        let url = format!("sqlite:{}", self.data.path().join("pipecast.db").display());
+        let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+        sqlx::query(sql).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
     /// Stops in order and returns when all of it has ended.
     pub async fn stop(self) {
         self.running.stop().await.expect("it stops in time");
@@ -65,6 +101,11 @@ impl TestApp {
             data,
             accepted,
         }
+    }
+
+    /// Where it keeps everything.
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub async fn send(&self, request: Request) -> Answer {
@@ -128,6 +169,8 @@ pub fn config_in(data: &Path) -> Config {
     config.data_dir = data.to_owned();
     config.server.listen = "127.0.0.1:0".parse().unwrap();
     config.server.workers = 2;
+    config.auth.password_memory = 8 << 10;
+    config.auth.password_passes = 1;
     config.webhooks.github.secret = Secret::new(GITHUB_SECRET);
     config.webhooks.gitlab.secret = Secret::new(GITLAB_SECRET);
     config

@@ -225,7 +225,8 @@ async fn an_archive_that_is_not_whole_or_not_ours_is_refused_before_anything_is_
             .collect::<String>()
     };
     let flipped = text.replacen("rocket", "rockeT", 1);
-    let newer_schema = text.replacen("\"schema\":1,", "\"schema\":9999,", 1);
+    let schema = format!("\"schema\":{},", pipecast_store::archive::newest_schema());
+    let newer_schema = text.replacen(&schema, "\"schema\":9999,", 1);
     let newer_format = text.replacen("\"format\":1,", "\"format\":2,", 1);
     assert!(flipped != text && newer_schema != text && newer_format != text);
 

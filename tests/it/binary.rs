@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Process {
@@ -45,7 +45,12 @@ impl Process {
         };
         // Somebody has to read the rest, or the process would wait for room in the pipe.
         std::thread::spawn(move || log.for_each(drop));
-        Process { child, address, _data: data }
+        Process { child, address, data }
+    }
+
+    /// Where it keeps everything.
+    pub fn data(&self) -> &std::path::Path {
+        self.data.path()
     }
 
     pub fn signal(&self, name: &str) {

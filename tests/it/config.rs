@@ -158,12 +158,16 @@ fn a_value_of_the_wrong_kind_is_refused_with_the_right_one() {
 fn settings_that_cannot_work_are_refused_with_a_way_out() {
     let impossible = |environment: &[(&str, &str)]| load("", environment).unwrap().config.check().expect_err("impossible").to_string();
 
-    assert!(impossible(&[("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080")]).contains("server.anonymous_reading"));
+    assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "ci.example.org")]).contains("no origin"));
+    assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "https://ci.example.org/")]).contains("no origin"));
+    assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "http://ci.example.org")]).contains("server.plain_http"));
+    assert!(impossible(&[("PIPECAST_AUTH__SESSION_LIFETIME", "1h")]).contains("auth.session_lifetime"));
+    assert!(impossible(&[("PIPECAST_AUTH__PASSWORD_MEMORY", "1KiB")]).contains("auth.password_memory"));
     assert!(impossible(&[("PIPECAST_STORE__READ_URL", "postgres://replica/x")]).contains("store.url"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__GITHUB__SOURCES__DEFAULT", "x")]).contains("webhooks.github.secret"));
-    let open = [("PIPECAST_SERVER__LISTEN", "0.0.0.0:8080"), ("PIPECAST_SERVER__ANONYMOUS_READING", "everyone")];
-    load("", &open).unwrap().config.check().expect("said on purpose");
+    let private = [("PIPECAST_SERVER__PUBLIC_URL", "http://10.0.0.7:8080"), ("PIPECAST_SERVER__PLAIN_HTTP", "true")];
+    load("", &private).unwrap().config.check().expect("said on purpose");
 }
 
 #[test]
@@ -210,7 +214,8 @@ async fn roles_cannot_be_split_without_something_between_them() {
         !without_redis.contains("store.url") && without_redis.contains("fabric.redis_url"),
         "{without_redis}"
     );
-    assert!(admin.contains("store.url") && !admin.contains("fabric."), "{admin}");
+    assert!(admin.contains("store.url") && admin.contains("fabric.amqp_url"), "{admin}");
+    assert!(!admin.contains("fabric.redis_url"), "{admin}");
 }
 
 #[test]

@@ -37,6 +37,7 @@ fn delivery(event: &Event) -> Delivery {
         received_at: Timestamp(1_795_000_000_000_000),
         headers: Vec::new(),
         replay_of: None,
+        secret: None,
         body: event.body.clone(),
     }
 }

@@ -42,6 +42,17 @@ impl Request {
         .header("Content-Length", length)
     }
 
+    pub fn with_body(method: &'static str, path: &str, body: &str) -> Request {
+        Request {
+            method,
+            ..Request::post(path, body)
+        }
+    }
+
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     pub fn new(method: &'static str, path: &str) -> Request {
         Request {
             method,
@@ -61,6 +72,12 @@ impl Request {
     pub fn without(mut self, name: &str) -> Request {
         self.headers.retain(|(own, _)| !own.eq_ignore_ascii_case(name));
         self
+    }
+
+    /// The same to another path, with another signature of GitHub.
+    pub fn redirected(mut self, path: &str, signature: String) -> Request {
+        self.path = path.to_owned();
+        self.without("x-hub-signature-256").header("X-Hub-Signature-256", signature)
     }
 
     /// Sends the body in HTTP/1.1 chunks instead of with its length.

@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, unreachable_pub, clippy::print_stdout, reason = "tests")]
 
 mod access;
+mod accounts;
+mod administration;
 mod api;
 mod app;
 mod archive;
+mod audit;
 mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
@@ -18,15 +21,22 @@ mod foreign;
 mod forge;
 mod health;
 mod http;
+mod keys;
+mod ledger;
 mod limits;
 mod live;
+mod live_rights;
+mod matrix;
 mod openapi;
+mod operator;
 mod outage;
 mod payloads;
+mod people;
 mod process;
 mod proxy;
 mod reconnect;
 mod redis;
+mod secrets;
 mod shape;
 mod signatures;
 mod socket;
@@ -34,6 +44,7 @@ mod split;
 mod spool;
 mod storm;
 mod testing;
+mod timing;
 mod trust;
 mod upgrade;
 mod webhooks;

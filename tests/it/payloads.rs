@@ -58,6 +58,7 @@ fn said((host, event, body): &(String, String, Vec<u8>)) -> Shown {
         received_at: Timestamp::now(),
         headers: Vec::new(),
         replay_of: None,
+        secret: None,
         body: Bytes::from(body.clone()),
     });
     let (mut executions, mut jobs) = Shown::default();

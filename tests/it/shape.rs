@@ -67,6 +67,7 @@ fn every_file_says_what_it_is_and_none_is_a_house_of_its_own() {
         "crates/store/src",
         "crates/fabric/src",
         "crates/watch/src",
+        "crates/auth/src",
         "crates/http/src",
         "tests/it",
     ];

@@ -51,6 +51,7 @@ impl Deployment {
     pub fn config(&self, process: &str) -> Config {
         let mut config = config_in(&self.folder.path().join(process));
         config.store.url = Some(format!("{}?options[search_path]={}", postgres(), self.name));
+        config.keys.file = Some(self.folder.path().join("keyring").display().to_string());
         config.fabric.redis_url = Some(format!("redis://127.0.0.1:{}", self.redis_port));
         config.fabric.amqp_url = Some(std::env::var("PIPECAST_TEST_RABBITMQ").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672".to_owned()));
         config.fabric.rabbitmq.prefix = self.name.clone();

@@ -39,6 +39,7 @@ fn delivery(run_id: i64) -> Delivery {
         received_at: Timestamp::now(),
         headers: Vec::new(),
         replay_of: None,
+        secret: None,
         body: Bytes::from(run(run_id, "in_progress", None, 1).to_string()),
     }
 }
@@ -49,9 +50,12 @@ fn envelope(version: u8, head: &Value, body: &[u8]) -> Bytes {
     [&[version][..], &length, head.as_bytes(), body].concat().into()
 }
 
-/// By a build that has added a field, in a version that this build reads: the oldest and the newest of them.
+/// By a build that has added a field, in a version that this build reads: the oldest and the newest of them. The oldest has the body's hash.
 fn with_a_field_more(version: u8, run_id: i64) -> Bytes {
-    let delivery = delivery(run_id);
+    let mut delivery = delivery(run_id);
+    if version > 1 {
+        delivery.body_sha256.clear();
+    }
     let mut head = serde_json::to_value(Work::Delivery(delivery.clone())).unwrap();
     head["region"] = json!({"name": "eu"});
     envelope(version, &head, &delivery.body)

@@ -7,6 +7,10 @@ export class Refused extends Error {
     /** The HTTP status; 0 where nothing answered. */
     readonly status: number,
     message: string,
+    /** What the service said, where it did. */
+    readonly problem: Problem | null = null,
+    /** Seconds to wait before another try, where it said so. */
+    readonly wait: number | null = null,
   ) {
     super(message);
   }
@@ -18,8 +22,14 @@ export async function read<T>(path: string, signal?: AbortSignal): Promise<T> {
     throw new Refused(0, '');
   });
   if (response.ok) return (await response.json()) as T;
+  throw await refusal(response);
+}
+
+/** Why the service refused. */
+export async function refusal(response: Response): Promise<Refused> {
   const problem = (await response.json().catch(() => ({}))) as Problem;
-  throw new Refused(response.status, problem.detail ?? problem.title ?? response.statusText);
+  const wait = Number(response.headers.get('Retry-After')) || null;
+  return new Refused(response.status, problem.detail ?? problem.title ?? response.statusText, problem, wait);
 }
 
 /** Whether a request was given up by ourselves. */

@@ -7,7 +7,13 @@ interface Entry {
   scroll: number;
 }
 
-export type Page = { is: 'pipelines' } | { is: 'pipeline'; id: number } | { is: 'execution'; id: number } | { is: 'missing' };
+export type Page =
+  | { is: 'pipelines' }
+  | { is: 'pipeline'; id: number }
+  | { is: 'execution'; id: number }
+  /** What needs an account, and the ways to one; which rooms there are, the part that is loaded for it knows. */
+  | { is: 'manage'; room: string; id: string | null }
+  | { is: 'missing' };
 
 class Here {
   url = $state.raw(new URL(location.href));
@@ -18,8 +24,13 @@ export const here = new Here();
 export function pageOf(path: string): Page {
   if (path === '/' || path === '') return { is: 'pipelines' };
   const match = /^\/(pipelines|executions)\/(\d{1,16})\/?$/.exec(path);
-  if (!match) return { is: 'missing' };
+  if (!match) return managed(path) ?? { is: 'missing' };
   return { is: match[1] === 'pipelines' ? 'pipeline' : 'execution', id: Number(match[2]) };
+}
+
+function managed(path: string): Page | null {
+  const match = /^\/(?:(login|setup)|manage(?:\/([a-z-]{1,40}))?(?:\/([\w.~-]{1,200}))?)\/?$/.exec(path);
+  return match && { is: 'manage', room: match[1] ?? match[2] ?? '', id: match[3] ?? null };
 }
 
 /** Goes to another page of ours. */

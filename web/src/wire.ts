@@ -90,6 +90,19 @@ export interface Problem {
   title?: string;
   detail?: string;
   status?: number;
+  /** The stable word of its kind. */
+  code?: string;
+  /** Under which the service's log speaks of it. */
+  request_id?: string;
+  errors?: Fault[];
+}
+
+/** One thing that is wrong with a body. */
+export interface Fault {
+  /** Where: a JSON pointer in a fragment. */
+  pointer: string;
+  code: string;
+  detail: string;
 }
 
 /** One topic's state: the whole of a frame, or one entry of a snapshot of `monitor`. */

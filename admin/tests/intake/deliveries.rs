@@ -19,6 +19,7 @@ pub(crate) fn raw(host: Host, event: &str, body: impl Into<Bytes>) -> Delivery {
         received_at: Timestamp::parse("2026-11-21T10:00:00Z").unwrap(),
         headers: vec![],
         replay_of: None,
+        secret: None,
         body: body.into(),
     }
 }

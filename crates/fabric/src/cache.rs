@@ -65,6 +65,13 @@ pub trait Cache: Send + Sync {
     /// # Errors
     /// `Unavailable` where the cache cannot be reached in time.
     async fn list_foreign(&self, topics: &[Topic]) -> Result<Vec<(Topic, Foreign)>>;
+
+    /// Claims `name` for `keep`: `true` for the first who does, on whichever node. Only for what is worth nothing without more than the
+    /// name: whoever can write here can make it be claimed twice.
+    ///
+    /// # Errors
+    /// `Unavailable` where the cache cannot be reached in time; nobody knows then who was the first.
+    async fn claim(&self, name: &str, keep: Duration) -> Result<bool>;
 }
 
 /// A value for a topic; see [`Cache::offer`].

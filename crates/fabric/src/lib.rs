@@ -11,7 +11,7 @@ mod error;
 pub use bus::{Bus, BusEvent, BusTap};
 pub use cache::{Cache, Foreign, Found, Offer};
 pub use error::Error;
-pub use queue::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
+pub use queue::{Claim, ClaimId, Dead, DeadId, Durability, Queue, Verdict};
 
 /// What the ports return.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -51,7 +51,36 @@ pub trait Queue: Send + Sync {
     async fn depth(&self, lane: Lane) -> Result<u64>;
 
     /// The oldest buried messages, up to `most`.
-    async fn dead(&self, most: usize) -> Result<Vec<Dead>>;
+    async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
+        self.list_dead(None, most).await
+    }
+
+    /// Buried messages, the oldest first, up to `most`: from the oldest on, or behind this one, be it still there or not.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> Result<Vec<Dead>>;
+
+    /// One buried message; `None` where it is no longer there.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>>;
+
+    /// Puts buried messages back into their lanes, as if they were new; those that are no longer there are passed over. Returns how many.
+    ///
+    /// At every instant a message is among the dead, in its lane, or in both: a crash, or a call that is cancelled, loses none and may
+    /// leave one to be handed out and still be among the dead.
+    ///
+    /// # Errors
+    /// `Full`, `Unavailable`, `Closed`; some of them may be back in their lanes then.
+    async fn retry_dead(&self, ids: &[DeadId]) -> Result<u64>;
+
+    /// Drops buried messages for ever; those that are no longer there are passed over. Returns how many.
+    ///
+    /// # Errors
+    /// `Unavailable`, `Closed`; some of them may be gone then.
+    async fn drop_dead(&self, ids: &[DeadId]) -> Result<u64>;
 
     /// Stops handing out messages, writes what is pending and closes. Unsettled claims return with the next start.
     async fn close(&self);
@@ -113,9 +142,22 @@ pub enum Verdict {
 /// How long a message rests that this build cannot read, or as long as the longest back-off where that is shorter.
 const PASS_AFTER: Duration = Duration::from_secs(30);
 
+/// Names a buried message as long as it is buried, for every process that looks. In the order of these texts they were buried.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeadId(pub String);
+
+impl DeadId {
+    /// What was buried then and is called so among those that were.
+    fn buried_at(at: Timestamp, name: &str) -> DeadId {
+        DeadId(format!("{:016x}-{name}", at.0.max(0)))
+    }
+}
+
 /// A buried message.
 #[derive(Clone, Debug)]
 pub struct Dead {
+    /// For `retry_dead` and `drop_dead`.
+    pub id: DeadId,
     /// The lane that it was in.
     pub lane: Lane,
     /// What was sent.

@@ -1,34 +1,41 @@
-//! Who is asking, and what they may read.
-//! Knows nothing of how accounts are stored; until there are accounts, everyone is anonymous.
+//! Who is asking, and what they may see.
+//! Knows nothing of how accounts are stored; the gatekeeper of the node knows.
 
 use std::future::{Ready, ready};
-use std::net::IpAddr;
+use std::sync::Arc;
 
-use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap, HeaderName};
-use actix_web::{FromRequest, HttpRequest, web};
-use pipecast_model::{ExecutionId, JobId, PipelineId, Topic};
-use serde::Deserialize;
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, header};
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use futures_util::future::{Either, LocalBoxFuture};
+use pipecast_auth::homes::Thing;
+use pipecast_auth::{Badge, Bearing, Gatekeeper, Presented, Refusal};
+use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, SessionId, Topic};
+use pipecast_store::audit::{Actor, By};
+use pipecast_store::{Credential, Sight};
 
-use crate::{Code, Problem};
-
-/// Who may read without an account: `server.anonymous_reading`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AnonymousReading {
-    /// Requests from this machine to this machine: a loopback Host header and no forwarding header. The Host is looked at because
-    /// a page of a foreign site can make a browser call loopback under a foreign name (DNS rebinding); the forwarding headers,
-    /// because behind a proxy everyone's connection comes from loopback.
-    Loopback,
-    /// Whoever reaches the listener.
-    Everyone,
-}
+use crate::{AnonymousReading, Code, Problem, Site, Visit};
 
 /// The caller of a request. As an extractor it refuses those who may do nothing at all, so a handler that has one may ask on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Caller {
     /// Somebody without an account, where those may read.
     Anonymous,
+    /// Somebody with an account, in person or by a program.
+    Known(Known),
+}
+
+/// A caller at once, or after a look at the database.
+pub type Finding = Either<Ready<Result<Caller, Problem>>, LocalBoxFuture<'static, Result<Caller, Problem>>>;
+
+/// Somebody with an account, as they stood a moment ago.
+#[derive(Clone, Debug)]
+pub struct Known {
+    badge: Arc<Badge>,
+    bearing: Arc<Bearing>,
+    gatekeeper: Arc<Gatekeeper>,
 }
 
 /// What somebody wants to read.
@@ -60,100 +67,220 @@ impl Caller {
     /// Whether the caller may read `subject`.
     ///
     /// # Errors
-    /// The problem to answer with where they may not.
-    pub fn may_read(&self, subject: impl Into<Subject>) -> Result<(), Problem> {
-        match (self, subject.into()) {
+    /// The problem to answer with where they may not: `not_found` for what they may not see, as if it did not exist.
+    pub async fn may_read(&self, subject: impl Into<Subject>) -> Result<(), Problem> {
+        match self {
             // Anonymous callers exist only where anonymous reading is on, and then all of it is open.
-            (Caller::Anonymous, _) => Ok(()),
+            Caller::Anonymous => Ok(()),
+            Caller::Known(known) => known.may_read(subject.into()).await,
         }
     }
 
-    /// The caller of `request`.
-    ///
-    /// # Errors
-    /// `anonymous_refused` where there is no account and anonymous reading does not cover the request.
-    pub fn of(request: &HttpRequest) -> Result<Caller, Problem> {
-        let reading = request
-            .app_data::<web::Data<AnonymousReading>>()
-            .map_or(AnonymousReading::Loopback, |data| *data.get_ref());
-        match reading {
-            AnonymousReading::Everyone => Ok(Caller::Anonymous),
-            AnonymousReading::Loopback if is_local(request.headers()) => Ok(Caller::Anonymous),
-            AnonymousReading::Loopback => Err(Problem::new(Code::AnonymousRefused)
-                .detail("without an account, only a program on this machine may read, under the name localhost and not through a proxy")),
+    /// Which pipelines the caller sees in a list.
+    pub fn sight(&self) -> Sight {
+        match self {
+            Caller::Anonymous => Sight::All,
+            Caller::Known(known) => known.sight(Permission::PipelinesRead),
         }
     }
+
+    /// Who shows something is known by it; who shows nothing is anonymous, where those may read.
+    fn of(request: &HttpRequest) -> Finding {
+        if let Some(Admitted(caller)) = request.extensions().get::<Admitted>() {
+            return Either::Left(ready(caller.clone()));
+        }
+        let shown = match Shown::of(request) {
+            Ok(Some(shown)) => shown,
+            Ok(None) => return Either::Left(ready(AnonymousReading::covers(request).map(|()| Caller::Anonymous))),
+            Err(problem) => return Either::Left(ready(Err(problem))),
+        };
+        let Some(gatekeeper) = request.app_data::<web::Data<Gatekeeper>>() else {
+            return Either::Left(ready(Err(Problem::new(Code::Unauthenticated))));
+        };
+        let gatekeeper = Arc::clone(gatekeeper);
+        if let Some(Ok((badge, bearing))) = gatekeeper.recall(shown.presented()) {
+            return Either::Left(ready(Ok(Caller::Known(Known { badge, bearing, gatekeeper }))));
+        }
+        // An old cookie is no reason to be refused what everybody may read.
+        let otherwise = match shown {
+            Shown::Cookie(_) => AnonymousReading::covers(request).is_ok(),
+            Shown::Bearer(_) => false,
+        };
+        Either::Right(Box::pin(async move {
+            match gatekeeper.admit(shown.presented()).await {
+                Ok((badge, bearing)) => Ok(Caller::Known(Known { badge, bearing, gatekeeper })),
+                Err(Refusal::Invalid) if otherwise => Ok(Caller::Anonymous),
+                Err(refusal) => Err(refusal.into()),
+            }
+        }))
+    }
+}
+
+impl Known {
+    /// Somebody whom the gatekeeper has just let in.
+    pub fn new(gatekeeper: Arc<Gatekeeper>, badge: Arc<Badge>, bearing: Arc<Bearing>) -> Known {
+        Known { badge, bearing, gatekeeper }
+    }
+
+    /// Who, and what they may do.
+    pub fn bearing(&self) -> &Bearing {
+        &self.bearing
+    }
+
+    /// What this node knows of what they came in with.
+    pub fn badge(&self) -> &Arc<Badge> {
+        &self.badge
+    }
+
+    /// Who let them in.
+    pub fn gatekeeper(&self) -> &Arc<Gatekeeper> {
+        &self.gatekeeper
+    }
+
+    /// What they came in with.
+    pub fn credential(&self) -> Credential {
+        self.badge.credential()
+    }
+
+    /// Who did it, for the audit.
+    pub fn by(&self, visit: &Visit) -> By {
+        let user = self.bearing.user;
+        let actor = match self.credential() {
+            Credential::Session(_) => Actor::User(user),
+            Credential::Token(token) => Actor::Token(token, user),
+        };
+        visit.by(actor)
+    }
+
+    /// Their session; a program with a token has none.
+    ///
+    /// # Errors
+    /// `forbidden` for a program.
+    pub fn session(&self) -> Result<SessionId, Problem> {
+        match self.credential() {
+            Credential::Session(id) => Ok(id),
+            Credential::Token(_) => Err(Problem::new(Code::Forbidden).detail("this is for people who have logged in, not for programs with a token")),
+        }
+    }
+
+    /// Where they may do this.
+    pub fn sight(&self, permission: Permission) -> Sight {
+        self.bearing.grants.sight(permission)
+    }
+
+    /// Whether they may do this in a project.
+    ///
+    /// # Errors
+    /// `not_found` for a project that they do not see, `forbidden` for one that they see.
+    pub fn may_in(&self, permission: Permission, project: ProjectId) -> Result<(), Problem> {
+        if self.bearing.grants.may_in(permission, project) {
+            return Ok(());
+        }
+        match self.gatekeeper.sees(&self.bearing, project) {
+            true => Err(forbidden(permission)),
+            false => Err(Problem::no_such("project", project)),
+        }
+    }
+
+    async fn may_read(&self, subject: Subject) -> Result<(), Problem> {
+        let grants = &self.bearing.grants;
+        if subject == Subject::System {
+            let may = grants.may_somewhere(Permission::SystemRead);
+            return if may { Ok(()) } else { Err(forbidden(Permission::SystemRead)) };
+        }
+        if grants.may(Permission::PipelinesRead) {
+            return Ok(());
+        }
+        if !grants.may_somewhere(Permission::PipelinesRead) {
+            return Err(forbidden(Permission::PipelinesRead));
+        }
+        let (thing, unseen) = match subject {
+            Subject::Pipelines | Subject::System => return Ok(()),
+            Subject::Pipeline(id) => (Thing::Pipeline(id), Problem::no_such("pipeline", id)),
+            Subject::Execution(id) => (Thing::Execution(id), Problem::no_such("execution", id)),
+            Subject::Job(id) => (Thing::Job(id), Problem::no_such("job", id)),
+        };
+        let home = match self.gatekeeper.known_home(thing) {
+            Some(home) => Some(home),
+            None => self.gatekeeper.home(thing).await?,
+        };
+        if home.is_some_and(|home| self.gatekeeper.sees(&self.bearing, home)) {
+            Ok(())
+        } else {
+            Err(unseen)
+        }
+    }
+}
+
+pub(crate) fn forbidden(permission: Permission) -> Problem {
+    Problem::new(Code::Forbidden).detail(format!("this needs the permission {permission}"))
+}
+
+/// What a request shows, taken out of it.
+enum Shown {
+    Bearer(String),
+    Cookie(String),
+}
+
+impl Shown {
+    /// A header goes before a cookie: a browser adds the cookie by itself.
+    fn of(request: &HttpRequest) -> Result<Option<Shown>, Problem> {
+        let mut headers = request.headers().get_all(header::AUTHORIZATION);
+        if let Some(value) = headers.next() {
+            let refused = || Problem::new(Code::TokenRefused).detail("send one header `Authorization: Bearer TOKEN`");
+            let text = value.to_str().map_err(|_| refused())?;
+            let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+            if headers.next().is_some() {
+                return Err(refused());
+            }
+            if scheme.eq_ignore_ascii_case("bearer") {
+                return Ok(Some(Shown::Bearer(token.trim().to_owned())));
+            }
+        }
+        let Some(site) = request.app_data::<web::Data<Site>>() else { return Ok(None) };
+        let Some(cookie) = site.cookie_of(request) else { return Ok(None) };
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            site.check_page(request)?;
+        }
+        Ok(Some(Shown::Cookie(cookie)))
+    }
+
+    fn presented(&self) -> Presented<'_> {
+        match self {
+            Shown::Bearer(token) => Presented::Bearer(token),
+            Shown::Cookie(token) => Presented::Cookie(token),
+        }
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid => Problem::new(Code::TokenRefused),
+            Refusal::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+/// A caller who was looked for before the handler.
+struct Admitted(Result<Caller, Problem>);
+
+/// Looks for the caller before anything else of a request is looked at, for a scope whose handlers say who may: of all that is wrong with a
+/// request, a stranger is told only that they are one.
+///
+/// # Errors
+/// Those of the handlers.
+pub async fn admit<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let caller = Caller::of(request.request()).await;
+    request.extensions_mut().insert(Admitted(caller));
+    next.call(request).await
 }
 
 impl FromRequest for Caller {
     type Error = Problem;
-    type Future = Ready<Result<Self, Problem>>;
+    type Future = Finding;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Caller::of(request))
-    }
-}
-
-static FORWARDING: [HeaderName; 6] = [
-    header::FORWARDED,
-    header::X_FORWARDED_FOR,
-    header::X_FORWARDED_HOST,
-    header::X_FORWARDED_PROTO,
-    HeaderName::from_static("x-real-ip"),
-    header::VIA,
-];
-
-fn is_local(headers: &HeaderMap) -> bool {
-    let mut hosts = headers.get_all(header::HOST);
-    let host = hosts.next().and_then(|host| host.to_str().ok());
-    hosts.next().is_none() && host.is_some_and(is_loopback_host) && !FORWARDING.iter().any(|name| headers.contains_key(name))
-}
-
-/// `localhost`, `127.x.y.z` or `[::1]`, with or without a port.
-fn is_loopback_host(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use actix_web::test::TestRequest;
-
-    use super::*;
-
-    fn caller(headers: &[(&str, &str)]) -> Result<Caller, Problem> {
-        let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
-        Caller::of(&request.to_http_request())
-    }
-
-    #[test]
-    fn this_machine_may_read_under_its_own_names() {
-        for host in ["localhost", "localhost:8080", "LOCALHOST", "127.0.0.1:8080", "127.9.9.9", "[::1]:8080", "[::1]"] {
-            assert_eq!(caller(&[("host", host)]), Ok(Caller::Anonymous), "{host}");
-        }
-    }
-
-    #[test]
-    fn foreign_names_and_forwarded_requests_may_not() {
-        for host in [
-            "evil.example",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "[::2]:80",
-            "10.0.0.1",
-            "",
-            "[::1",
-            "localhost@evil",
-        ] {
-            assert!(caller(&[("host", host)]).is_err(), "{host}");
-        }
-        assert!(caller(&[]).is_err());
-        assert!(caller(&[("host", "localhost"), ("host", "localhost")]).is_err());
-        for name in ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"] {
-            assert!(caller(&[("host", "localhost"), (name, "1.2.3.4")]).is_err(), "{name}");
-        }
+        Caller::of(request)
     }
 }

@@ -11,6 +11,8 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::Fault;
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $status:ident, $word:literal, $title:literal;)*) => {
         /// Every kind of problem. Its word is stable: clients may compare it.
@@ -50,6 +52,18 @@ codes! {
     SignatureRefused = UNAUTHORIZED, "signature_refused", "The delivery is not signed with a secret of this source";
     /// A delivery of another host than the path names.
     WrongHost = UNAUTHORIZED, "wrong_host", "The delivery comes from another kind of host";
+    /// There is no account and it takes one.
+    Unauthenticated = UNAUTHORIZED, "unauthenticated", "This needs an account";
+    /// A token or cookie that is none of ours, has expired or was ended. Deliberately one code for all of these.
+    TokenRefused = UNAUTHORIZED, "token_refused", "The token is not valid, or not any more";
+    /// Name and password do not belong together, or may not come in. Deliberately one code for all of these.
+    LoginRefused = UNAUTHORIZED, "login_refused", "Name or password is wrong";
+    /// The password is right, and a code of the second factor is missing or wrong.
+    SecondFactor = UNAUTHORIZED, "second_factor", "A code of the second factor is needed";
+    /// The caller is known and may not do this.
+    Forbidden = FORBIDDEN, "forbidden", "You may not do this";
+    /// A cookie is not enough here, because the request may come from a page of another site.
+    CrossSite = FORBIDDEN, "cross_site", "The request does not come from a page of this service";
     /// There is no account, and anonymous reading does not cover the request.
     AnonymousRefused = FORBIDDEN, "anonymous_refused", "Reading needs an account here";
     /// A page of an origin that is not allowed here.
@@ -58,10 +72,20 @@ codes! {
     NotFound = NOT_FOUND, "not_found", "There is no such thing";
     /// The path exists with other methods.
     MethodNotAllowed = METHOD_NOT_ALLOWED, "method_not_allowed", "The method is not possible here";
+    /// It contradicts what is there.
+    Conflict = CONFLICT, "conflict", "It contradicts what is there";
+    /// It was changed since the caller read it.
+    Stale = PRECONDITION_FAILED, "stale", "It has changed meanwhile";
+    /// A change says which version it is a change of.
+    PreconditionRequired = PRECONDITION_REQUIRED, "precondition_required", "If-Match is missing";
+    /// Understood, and something in it cannot be; `errors` says what.
+    Invalid = UNPROCESSABLE_ENTITY, "invalid", "Something in the body cannot be";
     /// The body did not arrive in time.
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
     /// The body is larger than the limit.
     TooLarge = PAYLOAD_TOO_LARGE, "too_large", "The body is too large";
+    /// The body is of another type.
+    UnsupportedType = UNSUPPORTED_MEDIA_TYPE, "unsupported_type", "The body is of the wrong type";
     /// The body is compressed, which would not be what was signed.
     UnsupportedEncoding = UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", "The body must not be compressed";
     /// More than the limit of this caller.
@@ -83,6 +107,8 @@ pub struct Problem {
     detail: Option<Cow<'static, str>>,
     retry_after: Option<Duration>,
     request_id: Uuid,
+    faults: Vec<Fault>,
+    etag: Option<String>,
 }
 
 impl Problem {
@@ -93,6 +119,8 @@ impl Problem {
             detail: None,
             retry_after: None,
             request_id: Uuid::now_v7(),
+            faults: Vec::new(),
+            etag: None,
         }
     }
 
@@ -102,11 +130,29 @@ impl Problem {
         self
     }
 
+    /// Names what is wrong with single fields.
+    pub fn faults(mut self, faults: Vec<Fault>) -> Problem {
+        self.faults = faults;
+        self
+    }
+
+    /// Tells the version that is there now.
+    pub fn etag(mut self, etag: impl Into<String>) -> Problem {
+        self.etag = Some(etag.into());
+        self
+    }
+
     /// Asks the client to come back after about this time: give or take half of it, so that not everyone comes back at once.
     pub fn retry_after(mut self, about: Duration) -> Problem {
         // The last byte of a UUIDv7 is random.
         let share = 0.5 + f64::from(self.request_id.as_bytes()[15]) / 255.0;
         self.retry_after = Some(about.mul_f64(share));
+        self
+    }
+
+    /// Asks the client to come back after this time and not sooner.
+    pub fn retry_exactly(mut self, after: Duration) -> Problem {
+        self.retry_after = Some(Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0)));
         self
     }
 
@@ -153,6 +199,9 @@ pub struct Body<'a> {
     /// Under which our log speaks of it.
     #[schema(value_type = String, format = "uuid")]
     request_id: Uuid,
+    /// What is wrong with single fields of the body.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [Fault],
 }
 
 impl fmt::Display for Problem {
@@ -176,6 +225,7 @@ impl ResponseError for Problem {
             code: self.code,
             detail: self.detail.as_deref(),
             request_id: self.request_id,
+            errors: &self.faults,
         };
         let mut response = HttpResponse::build(self.code.status());
         response.content_type("application/problem+json");
@@ -183,7 +233,14 @@ impl ResponseError for Problem {
         response.insert_header((header::CACHE_CONTROL, "no-store"));
         response.insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
         if self.code.status() == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Webhook-Signature"));
+            let scheme = match self.code {
+                Code::SignatureRefused | Code::WrongHost => "Webhook-Signature",
+                _ => "Bearer",
+            };
+            response.insert_header((header::WWW_AUTHENTICATE, scheme));
+        }
+        if let Some(etag) = &self.etag {
+            response.insert_header((header::ETAG, etag.as_str()));
         }
         if let Some(after) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, after.as_secs().max(1)));

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{self, EnvelopeError};
-use crate::{DeliveryId, Timestamp};
+use crate::{DeliveryId, SecretId, Timestamp};
 
 /// A Git host or CI tool that Pipecast understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -91,7 +91,9 @@ pub struct Delivery {
     pub event: String,
     /// The host's id of this delivery, stable when it is sent again; none where the host has no such id.
     pub key: Option<String>,
-    /// SHA-256 of the raw body in hex: the second replay key, because hosts do not sign their delivery ids.
+    /// SHA-256 of the raw body in hex: the second replay key, because hosts do not sign their delivery ids. Empty on the way from an edge to
+    /// whoever consumes, who makes it; edges have enough to do.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub body_sha256: String,
     /// When its last byte arrived.
     pub received_at: Timestamp,
@@ -100,6 +102,9 @@ pub struct Delivery {
     /// The delivery that this is a wanted repetition of; such a one passes by the duplicate checks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replay_of: Option<DeliveryId>,
+    /// The secret of its source that it was signed with; none where that is configured, or where an older edge has received it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretId>,
     /// The raw body. Travels beside the JSON of the envelope, not in it.
     #[serde(skip)]
     pub body: Bytes,
@@ -122,6 +127,11 @@ pub struct Refusal {
     pub received_at: Timestamp,
 }
 
+/// The version and the length of the JSON, in bytes.
+const PREFIX: usize = 5;
+/// Room for the JSON, in bytes; that of a delivery of GitHub takes two thirds of it.
+const HEAD: usize = 1024;
+
 /// Something to do, as it lies in the queue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -133,26 +143,25 @@ pub enum Work {
 }
 
 impl Work {
-    /// The version of the envelope that this build writes.
-    pub const VERSION: u8 = 1;
+    /// The version of the envelope that this build writes. In the second one a delivery may come without the hash of its body.
+    pub const VERSION: u8 = 2;
 
     /// The oldest version that this build still reads.
     pub const OLDEST: u8 = 1;
 
     /// The envelope: a version byte, the length of the JSON as a big-endian u32, the JSON, the raw body.
     pub fn encode(&self) -> Bytes {
-        let head = serde_json::to_vec(self).expect("work has only strings and numbers in it");
         let body: &[u8] = match self {
             Work::Delivery(delivery) => &delivery.body,
             Work::Refusal(_) => &[],
         };
-        let length = u32::try_from(head.len()).expect("headers are limited to a few kilobytes");
-        let mut envelope = BytesMut::with_capacity(5 + head.len() + body.len());
-        envelope.put_u8(Work::VERSION);
-        envelope.put_u32(length);
-        envelope.put_slice(&head);
-        envelope.put_slice(body);
-        envelope.freeze()
+        let mut envelope = Vec::with_capacity(PREFIX + HEAD + body.len());
+        envelope.extend_from_slice(&[Work::VERSION, 0, 0, 0, 0]);
+        serde_json::to_writer(&mut envelope, self).expect("work has only strings and numbers in it");
+        let length = u32::try_from(envelope.len() - PREFIX).expect("headers are limited to a few kilobytes");
+        envelope[1..PREFIX].copy_from_slice(&length.to_be_bytes());
+        envelope.extend_from_slice(body);
+        envelope.into()
     }
 
     /// Opens an envelope; the body shares its memory.
@@ -164,16 +173,16 @@ impl Work {
         let malformed = |why: &str| EnvelopeError::Malformed(why.to_owned());
         let version = *envelope.first().ok_or_else(|| malformed("it is empty"))?;
         envelope::check(version.into(), Work::OLDEST..=Work::VERSION)?;
-        let length = envelope.get(1..5).ok_or_else(|| malformed("it ends before its length"))?;
+        let length = envelope.get(1..PREFIX).ok_or_else(|| malformed("it ends before its length"))?;
         let length = u32::from_be_bytes(length.try_into().expect("four bytes")) as usize;
-        let head = envelope.get(5..5 + length).ok_or_else(|| malformed("it ends before its JSON does"))?;
+        let head = envelope.get(PREFIX..PREFIX + length).ok_or_else(|| malformed("it ends before its JSON does"))?;
         let about: About = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
         if !about.is_known() {
             return Err(EnvelopeError::Unknown(version.into()));
         }
         let mut work: Work = serde_json::from_slice(head).map_err(|error| EnvelopeError::Malformed(error.to_string()))?;
         if let Work::Delivery(delivery) = &mut work {
-            delivery.body = envelope.slice(5 + length..);
+            delivery.body = envelope.slice(PREFIX + length..);
         }
         Ok(work)
     }
@@ -208,6 +217,7 @@ mod tests {
             received_at: Timestamp(1),
             headers: vec![("x-github-event".into(), "workflow_run".into())],
             replay_of: None,
+            secret: Some(SecretId(7)),
             body: Bytes::from_static(b"{\"raw\": \xff}"),
         })
     }
@@ -222,12 +232,12 @@ mod tests {
     #[test]
     fn a_newer_envelope_is_unknown_not_malformed() {
         let mut newer = delivery().encode().to_vec();
-        newer[0] = 2;
+        newer[0] = Work::VERSION + 1;
 
-        assert!(matches!(Work::decode(&newer.into()), Err(EnvelopeError::Unknown(2))));
+        assert!(matches!(Work::decode(&newer.into()), Err(EnvelopeError::Unknown(3))));
         for other in [r#"{"kind":"artifact"}"#, r#"{"kind":"delivery","host":"gitea","id":7}"#] {
             let other = framed(other);
-            assert!(matches!(Work::decode(&other), Err(EnvelopeError::Unknown(1))), "{other:?}");
+            assert!(matches!(Work::decode(&other), Err(EnvelopeError::Unknown(2))), "{other:?}");
         }
     }
 
@@ -242,6 +252,19 @@ mod tests {
         let envelope = [&framed(&head.to_string())[..], body].concat();
 
         assert_eq!(Work::decode(&envelope.into()).expect("it is readable"), work);
+    }
+
+    #[test]
+    fn a_delivery_of_an_edge_that_knows_no_secrets_is_read() {
+        let work = delivery();
+        let mut head = serde_json::to_value(&work).expect("JSON");
+        head.as_object_mut().expect("an object").remove("secret");
+
+        let Work::Delivery(read) = Work::decode(&framed(&head.to_string())).expect("it is readable") else {
+            unreachable!("it is one")
+        };
+
+        assert_eq!(read.secret, None);
     }
 
     fn framed(head: &str) -> Bytes {

@@ -34,6 +34,10 @@ number_id!(
     SourceId
 );
 number_id!(
+    /// A secret of a source.
+    SecretId
+);
+number_id!(
     /// A repository or project at a source.
     ProjectId
 );
@@ -50,22 +54,51 @@ number_id!(
     JobId
 );
 
-/// A delivery: one HTTP request of a host. UUIDv7, so its text sorts by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
-#[serde(transparent)]
-#[sqlx(transparent)]
-#[schema(value_type = String, format = "uuid")]
-pub struct DeliveryId(pub uuid::Uuid);
+number_id!(
+    /// An account.
+    UserId
+);
 
-impl DeliveryId {
-    /// A fresh id with the current time in it.
-    pub fn fresh() -> Self {
-        DeliveryId(uuid::Uuid::now_v7())
-    }
+macro_rules! uuid_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+        #[serde(transparent)]
+        #[sqlx(transparent)]
+        #[schema(value_type = String, format = "uuid")]
+        pub struct $name(pub uuid::Uuid);
+
+        impl $name {
+            /// A fresh id with the current time in it.
+            pub fn fresh() -> Self {
+                $name(uuid::Uuid::now_v7())
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = uuid::Error;
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                text.parse().map($name)
+            }
+        }
+    };
 }
 
-impl fmt::Display for DeliveryId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+uuid_id!(
+    /// A delivery: one HTTP request of a host. UUIDv7, so its text sorts by time.
+    DeliveryId
+);
+uuid_id!(
+    /// A session: one login, until it ends.
+    SessionId
+);
+uuid_id!(
+    /// A token of a program.
+    TokenId
+);

@@ -118,6 +118,7 @@ fn telling(index: i64) -> (Delivery, Facts) {
         received_at: Timestamp::now(),
         headers: vec![("x-github-event".into(), "workflow_job".into())],
         replay_of: None,
+        secret: None,
         body: Bytes::from(vec![b'x'; 8 * 1024]),
     };
     (delivery, facts)

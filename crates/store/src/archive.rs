@@ -21,9 +21,10 @@ pub fn newest_schema() -> i64 {
 }
 
 /// Every table with its rows, parents before children. One that a migration drops stays here, for the archives that have it.
-const TABLES: [&str; 12] = [
+const TABLES: [&str; 29] = [
     META,
     "sources",
+    "source_secrets",
     "projects",
     "pipelines",
     "executions",
@@ -34,10 +35,29 @@ const TABLES: [&str; 12] = [
     "delivery_bodies",
     "topic_changes",
     "dirty_topics",
+    "idempotent_answers",
+    "users",
+    "memberships",
+    "sessions",
+    "refresh_tokens",
+    "api_tokens",
+    "signing_keys",
+    "setup",
+    "login_failures",
+    "totp",
+    "recovery_codes",
+    "audit",
+    "audit_head",
+    "settings",
+    "retention_policies",
+    "notification_targets",
 ];
 
 /// What the database knows of itself; it is there as soon as there is a schema.
 const META: &str = "meta";
+
+/// Tables that have rows in an empty database too.
+const FROM_THE_START: [&str; 2] = [META, "audit_head"];
 
 /// Keys of `meta` that are not taken along: a restored database is another one, on another machine.
 const OF_THE_PLACE: [&str; 2] = ["epoch", "boot"];

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pipecast_model::{Delivery, DeliveryId, Host, Outcome, Refusal, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Host, Outcome, ProjectId, Refusal, SecretId, Timestamp};
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
@@ -44,6 +44,7 @@ struct DeliveryRow {
     received_at: Timestamp,
     headers: Json<Vec<(String, String)>>,
     replay_of: Option<DeliveryId>,
+    secret_id: Option<SecretId>,
     outcome: String,
     detail: Option<String>,
     repeats: i64,
@@ -59,8 +60,8 @@ impl Reader {
     /// One delivery of the ledger.
     pub async fn find_delivery(&self, id: DeliveryId) -> Result<Option<Record>> {
         const SQL: &str = "
-            SELECT d.id, d.host, d.source, d.event, d.delivery_key, d.body_sha256, d.received_at, d.headers, d.replay_of, d.outcome, d.detail,
-                d.repeats, d.recorded_at, b.body
+            SELECT d.id, d.host, d.source, d.event, d.delivery_key, d.body_sha256, d.received_at, d.headers, d.replay_of, d.secret_id, d.outcome,
+                d.detail, d.repeats, d.recorded_at, b.body
             FROM deliveries d
             LEFT JOIN delivery_bodies b ON b.delivery_id = d.id
             WHERE d.id = $1";
@@ -76,6 +77,7 @@ impl Reader {
                 received_at: row.received_at,
                 headers: row.headers.0,
                 replay_of: row.replay_of,
+                secret: row.secret_id,
                 body: row.body.map(Bytes::from).unwrap_or_default(),
             },
             outcome: row.outcome,
@@ -125,7 +127,9 @@ impl Tx {
         let now = Timestamp::now();
         for rows in unlike.chunks(NOTED) {
             let noted: Vec<DeliveryId> = on!(&mut self.on, |db| {
-                let mut sql = QueryBuilder::new("WITH told (id, host, source, event, delivery_key, body_sha256, received_at, headers, since, until) AS (");
+                let mut sql = QueryBuilder::new(
+                    "WITH told (id, host, source, event, delivery_key, body_sha256, received_at, headers, project_id, secret_id, since, until) AS (",
+                );
                 sql.push_values(rows, |mut row, delivery| {
                     let (since, until) = around(delivery.received_at);
                     row.push_bind(delivery.id)
@@ -136,12 +140,15 @@ impl Tx {
                         .push_bind(&delivery.body_sha256)
                         .push_bind(delivery.received_at)
                         .push_bind(Json(&delivery.headers))
+                        .push_bind(self.known.about.get(&delivery.id).copied())
+                        .push_bind(delivery.secret)
                         .push_bind(since)
                         .push_bind(until);
                 });
                 sql.push(
-                    ") INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, outcome, repeats, recorded_at)
-                    SELECT id, host, source, event, delivery_key, body_sha256, received_at, headers, ",
+                    ") INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, project_id, secret_id, outcome,
+                        repeats, recorded_at)
+                    SELECT id, host, source, event, delivery_key, body_sha256, received_at, headers, project_id, secret_id, ",
                 );
                 sql.push_bind(Outcome::Applied.word()).push(", 0, ").push_bind(now);
                 sql.push(
@@ -202,8 +209,8 @@ impl Tx {
     async fn write_delivery(&mut self, delivery: &Delivery, outcome: &str, duplicate_of: Option<DeliveryId>) -> Result<bool> {
         const SQL: &str = "
             INSERT INTO deliveries (id, host, source, event, delivery_key, body_sha256, received_at, headers, replay_of, duplicate_of, outcome,
-                detail, repeats, recorded_at)
-            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0, $13
+                detail, project_id, repeats, recorded_at, secret_id)
+            SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $17, 0, $13, $18
             WHERE NOT EXISTS (
                 SELECT 1
                 FROM deliveries
@@ -214,6 +221,7 @@ impl Tx {
         let body = Some(delivery.body_sha256.as_str()).filter(|_| new);
         let (from, to) = around(delivery.received_at);
         let detail = duplicate_of.map(|first| format!("same body as {first}"));
+        let about = self.known.about.get(&delivery.id).copied();
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(delivery.id)
             .bind(delivery.host.word())
@@ -231,6 +239,8 @@ impl Tx {
             .bind(body)
             .bind(from)
             .bind(to)
+            .bind(about)
+            .bind(delivery.secret)
             .execute(&mut **db)
             .await
             .map(|done| done.rows_affected()))
@@ -242,16 +252,32 @@ impl Tx {
     pub(crate) async fn write_bodies(&mut self) -> Result<()> {
         for rows in std::mem::take(&mut self.unwritten.bodies).chunks(BODIES) {
             on!(&mut self.on, |db| {
-                let mut sql = QueryBuilder::new("INSERT INTO delivery_bodies (delivery_id, received_at, bytes, body) ");
+                let mut sql = QueryBuilder::new("INSERT INTO delivery_bodies (delivery_id, received_at, project_id, bytes, body) ");
                 sql.push_values(rows, |mut row, (id, received_at, body)| {
                     let bytes = i64::try_from(body.len()).expect("a body fits into memory");
-                    row.push_bind(id).push_bind(received_at).push_bind(bytes).push_bind(&body[..]);
+                    row.push_bind(id)
+                        .push_bind(received_at)
+                        .push_bind(self.known.about.get(id).copied())
+                        .push_bind(bytes)
+                        .push_bind(&body[..]);
                 });
                 sql.build().execute(&mut **db).await.map(drop)
             })
             .attempted("keep the bodies of deliveries")?;
         }
         Ok(())
+    }
+
+    /// Writes what a noted delivery is about, where nobody foresaw it.
+    pub(crate) async fn write_about(&mut self, id: DeliveryId, project: ProjectId) -> Result<()> {
+        const SQL: &str = "UPDATE deliveries SET project_id = $2 WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(project).execute(&mut **db).await.map(drop)).attempted("note what a delivery is about")
+    }
+
+    /// Writes how often a noted delivery was tried, this time included. Nothing said, it was once.
+    pub async fn note_attempts(&mut self, id: DeliveryId, attempts: i64) -> Result<()> {
+        const SQL: &str = "UPDATE deliveries SET attempts = $2 WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(attempts).execute(&mut **db).await.map(drop)).attempted("note how often a delivery was tried")
     }
 
     /// Writes how a noted delivery ended.

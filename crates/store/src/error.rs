@@ -97,3 +97,19 @@ fn is_passing(error: &sqlx::Error) -> bool {
         _ => false,
     }
 }
+
+/// `false` where a unique name was taken.
+pub(crate) fn taken(written: sqlx::Result<()>, attempted: &'static str) -> Result<bool, Error> {
+    match written {
+        Err(sqlx::Error::Database(error)) if error.is_unique_violation() => Ok(false),
+        written => written.map(|()| true).attempted(attempted),
+    }
+}
+
+/// `None` where a row that it refers to is not there.
+pub(crate) fn missing_parent<T>(written: sqlx::Result<T>, attempted: &'static str) -> Result<Option<T>, Error> {
+    match written {
+        Err(sqlx::Error::Database(error)) if error.is_foreign_key_violation() => Ok(None),
+        written => written.map(Some).attempted(attempted),
+    }
+}

@@ -7,6 +7,7 @@ use pipecast_model::{Delivery, Facts};
 
 use crate::Result;
 use crate::known::{AttemptKey, JobKey};
+use crate::recording::tells_nothing;
 use crate::writer::Tx;
 
 impl Tx {
@@ -18,6 +19,11 @@ impl Tx {
     /// `Unavailable`, `Refused`.
     pub async fn foresee(&mut self, batch: &[(&Delivery, &Facts)]) -> Result<()> {
         self.hold_projects(batch).await?;
+        for (delivery, facts) in batch {
+            if let Some(project) = self.held_project(delivery, facts).filter(|_| !tells_nothing(facts)) {
+                self.known.about.insert(delivery.id, project);
+            }
+        }
         if batch.len() < 2 {
             return Ok(());
         }

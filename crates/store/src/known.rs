@@ -11,6 +11,7 @@ use bytes::Bytes;
 use pipecast_model::{DeliveryId, ExecutionId, Host, PipelineId, PipelineKey, ProjectId, SourceId, Timestamp, Topic};
 
 use crate::Result;
+use crate::audit::Entry;
 use crate::execution::ExecutionRow;
 use crate::job::JobRow;
 use crate::pipeline::PipelineRow;
@@ -41,6 +42,8 @@ pub(crate) struct Known {
     pub(crate) absent_jobs: HashSet<JobKey>,
     /// Deliveries whose row in the ledger this transaction has written ahead of their turn.
     pub(crate) noted: HashSet<DeliveryId>,
+    /// What deliveries are about, as far as that was known before they were noted.
+    pub(crate) about: HashMap<DeliveryId, ProjectId>,
 }
 
 /// Rows that are different here from what stands in the database, by their keys in `Known`; and rows that are only ever added.
@@ -51,6 +54,7 @@ pub(crate) struct Unwritten {
     pub(crate) jobs: BTreeSet<JobKey>,
     pub(crate) bodies: Vec<(DeliveryId, Timestamp, Bytes)>,
     pub(crate) topics: Vec<(Topic, i64, Option<DeliveryId>)>,
+    pub(crate) audit: Vec<Entry>,
 }
 
 impl Tx {

@@ -1,6 +1,7 @@
 //! Pipelines: which one an execution belongs to, and the status that follows from its newest execution.
 //! Knows nothing of jobs. How a pipeline is shown lies in `view`.
 
+pub(crate) mod keeping;
 pub(crate) mod newest;
 pub(crate) mod view;
 
@@ -27,6 +28,8 @@ pub(crate) struct PipelineRow {
     pub(crate) external_id: String,
     #[sqlx(flatten)]
     pub(crate) columns: PipelineColumns,
+    /// The operator's name; read, to be found by, and never written from here.
+    given_name: Option<String>,
     pub(crate) last_execution_id: Option<ExecutionId>,
     pub(crate) status: Status,
     pub(crate) previous_status: Option<Status>,
@@ -167,7 +170,7 @@ impl Tx {
             return Ok(row.clone());
         }
         const SQL: &str = "
-            SELECT id, project_id, external_id, name, url, last_execution_id, status, previous_status, seq, updated_at, version, stamps
+            SELECT id, project_id, external_id, name, url, given_name, last_execution_id, status, previous_status, seq, updated_at, version, stamps
             FROM pipelines
             WHERE id = $1";
         let row: PipelineRow = on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_one(&mut **db).await).attempted("read a pipeline")?;
@@ -197,7 +200,8 @@ impl Tx {
             on!(&mut self.on, |db| {
                 let mut sql = QueryBuilder::new(ADD);
                 sql.push_values(rows, |mut values, row| {
-                    let folded = row.columns.name.as_deref().unwrap_or_else(|| name_in_key(&row.external_id)).to_lowercase();
+                    let shown = row.given_name.as_deref().or(row.columns.name.as_deref());
+                    let folded = shown.unwrap_or_else(|| name_in_key(&row.external_id)).to_lowercase();
                     values
                         .push_bind(row.id)
                         .push_bind(row.project_id)

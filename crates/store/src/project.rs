@@ -1,12 +1,14 @@
 //! Projects. Their row is also the lock under which everything that belongs to them is written.
 //! Knows nothing of what belongs to them.
 
+pub(crate) mod keeping;
+
 use std::collections::BTreeSet;
 
 use pipecast_model::{Delivery, Facts, Host, ProjectFacts, ProjectId, SourceId};
 
 use crate::Result;
-use crate::engine::on;
+use crate::engine::{On, on};
 use crate::error::Attempt;
 use crate::recording::tells_nothing;
 use crate::stamps::{News, Record, StampColumns, Stamping, Stamps, merge};
@@ -109,12 +111,31 @@ impl Tx {
         Ok((id, merged.news))
     }
 
+    /// Where it is there, a lock of its row is enough: to write it anew for each delivery would only make work for the vacuum.
     async fn lock_project(&mut self, source: SourceId, external_id: &str) -> Result<ProjectRow> {
-        const SQL: &str = "
+        const FIND: &str = "
+            SELECT id, name, url, default_branch, version, stamps FROM projects WHERE source_id = $1 AND external_id = $2";
+        const FIND_AND_LOCK: &str = "
+            SELECT id, name, url, default_branch, version, stamps FROM projects WHERE source_id = $1 AND external_id = $2 FOR UPDATE";
+        const INSERT: &str = "
             INSERT INTO projects (source_id, external_id, name_folded, stamps) VALUES ($1, $2, $3, '{}')
             ON CONFLICT (source_id, external_id) DO UPDATE SET external_id = excluded.external_id
             RETURNING id, name, url, default_branch, version, stamps";
-        on!(&mut self.on, |db| sqlx::query_as(SQL)
+        let find = match &self.on {
+            // The transaction holds the only lock there is.
+            On::Sqlite(_) => FIND,
+            On::Postgres(_) => FIND_AND_LOCK,
+        };
+        let found = on!(&mut self.on, |db| sqlx::query_as(find)
+            .bind(source)
+            .bind(external_id)
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("find a project")?;
+        if let Some(row) = found {
+            return Ok(row);
+        }
+        on!(&mut self.on, |db| sqlx::query_as(INSERT)
             .bind(source)
             .bind(external_id)
             .bind(external_id.to_lowercase())

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use pipecast_model::{DeliveryId, Timestamp};
+use pipecast_model::{DeliveryId, ProjectId, Timestamp};
 
 use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
 use crate::writer::Tx;
+
+/// Policies that are heeded; the API makes no more.
+const POLICIES: i64 = 10_000;
 
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
@@ -32,32 +35,121 @@ pub struct Pruned {
     pub changes: u64,
 }
 
+/// Statements that take away what is older than `$1`, at most `$2` rows: everywhere; of one project, which is `$3`; of what belongs to no
+/// project; and of the projects that have no policy of their own.
+struct Prunes {
+    everywhere: &'static str,
+    of_project: &'static str,
+    of_none: &'static str,
+    of_others: &'static str,
+}
+
+const BODIES: Prunes = Prunes {
+    everywhere: "
+        DELETE FROM delivery_bodies
+        WHERE delivery_id IN (SELECT delivery_id FROM delivery_bodies WHERE received_at < $1 ORDER BY received_at, delivery_id LIMIT $2)",
+    of_project: "
+        DELETE FROM delivery_bodies
+        WHERE delivery_id IN (
+            SELECT delivery_id
+            FROM delivery_bodies
+            WHERE project_id = $3 AND received_at < $1
+            ORDER BY received_at, delivery_id
+            LIMIT $2
+        )",
+    of_none: "
+        DELETE FROM delivery_bodies
+        WHERE delivery_id IN (
+            SELECT delivery_id
+            FROM delivery_bodies
+            WHERE project_id IS NULL AND received_at < $1
+            ORDER BY received_at, delivery_id
+            LIMIT $2
+        )",
+    // Project by project, each by its index: what others keep for longer is not read over and over.
+    of_others: "
+        DELETE FROM delivery_bodies
+        WHERE delivery_id IN (
+            SELECT b.delivery_id
+            FROM projects p
+            CROSS JOIN delivery_bodies b
+            WHERE b.project_id = p.id AND b.received_at < $1
+                AND NOT EXISTS (SELECT 1 FROM retention_policies r WHERE r.project_id = p.id AND r.bodies IS NOT NULL)
+            LIMIT $2
+        )",
+};
+
+const DELIVERIES: Prunes = Prunes {
+    everywhere: "
+        DELETE FROM deliveries
+        WHERE id IN (SELECT id FROM deliveries WHERE received_at < $1 ORDER BY received_at, id LIMIT $2)",
+    of_project: "
+        DELETE FROM deliveries
+        WHERE id IN (SELECT id FROM deliveries WHERE project_id = $3 AND received_at < $1 ORDER BY received_at, id LIMIT $2)",
+    of_none: "
+        DELETE FROM deliveries
+        WHERE id IN (SELECT id FROM deliveries WHERE project_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)",
+    of_others: "
+        DELETE FROM deliveries
+        WHERE id IN (
+            SELECT d.id
+            FROM projects p
+            CROSS JOIN deliveries d
+            WHERE d.project_id = p.id AND d.received_at < $1
+                AND NOT EXISTS (SELECT 1 FROM retention_policies r WHERE r.project_id = p.id AND r.deliveries IS NOT NULL)
+            LIMIT $2
+        )",
+};
+
 impl Tx {
-    /// Takes away what is older than it may be, at most `limit` rows of each kind. Call it again while it takes `limit` of any.
+    /// Takes away what is older than it may be, at most `limit` rows of each kind and policy. Call it again while it takes `limit` of any.
+    ///
+    /// A project with a policy of its own keeps its deliveries and bodies as long as that says; the size of all bodies together is
+    /// above every policy.
     pub async fn prune(&mut self, retention: &Retention, now: Timestamp, limit: i64) -> Result<Pruned> {
-        const OLD_BODIES: &str = "
-            DELETE FROM delivery_bodies
-            WHERE delivery_id IN (SELECT delivery_id FROM delivery_bodies WHERE received_at < $1 ORDER BY received_at, delivery_id LIMIT $2)";
-        const OLD_DELIVERIES: &str = "
-            DELETE FROM deliveries
-            WHERE id IN (SELECT id FROM deliveries WHERE received_at < $1 ORDER BY received_at, id LIMIT $2)";
         const OLD_CHANGES: &str = "
             DELETE FROM topic_changes
             WHERE (topic, seq) IN (SELECT topic, seq FROM topic_changes WHERE at < $1 ORDER BY at LIMIT $2)";
-        let mut bodies = self.take_away(OLD_BODIES, now.minus(retention.bodies), limit).await?;
+        let policies = self.retention_ages().await?;
+        let of_bodies = policies.iter().filter_map(|(project, bodies, _)| Some((*project, (*bodies)?))).collect();
+        let of_deliveries = policies
+            .iter()
+            .filter_map(|(project, _, deliveries)| Some((*project, (*deliveries)?)))
+            .collect();
+        let mut bodies = self.prune_by_age(&BODIES, retention.bodies, of_bodies, now, limit).await?;
         bodies += self.prune_bodies_by_size(retention.bodies_bytes, limit - bodies.cast_signed()).await?;
-        let deliveries = self.take_away(OLD_DELIVERIES, now.minus(retention.deliveries), limit).await?;
-        let changes = self.take_away(OLD_CHANGES, now.minus(retention.deliveries), limit).await?;
+        let deliveries = self.prune_by_age(&DELIVERIES, retention.deliveries, of_deliveries, now, limit).await?;
+        let changes = self.take_away(OLD_CHANGES, now.minus(retention.deliveries), limit, None).await?;
         Ok(Pruned { bodies, deliveries, changes })
     }
 
-    async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64) -> Result<u64> {
-        on!(&mut self.on, |db| sqlx::query(sql)
-            .bind(before)
-            .bind(limit)
-            .execute(&mut **db)
-            .await
-            .map(|done| done.rows_affected()))
+    async fn prune_by_age(&mut self, prunes: &Prunes, age: Duration, policies: Vec<(ProjectId, i64)>, now: Timestamp, limit: i64) -> Result<u64> {
+        let before = now.minus(age);
+        if policies.is_empty() {
+            return self.take_away(prunes.everywhere, before, limit, None).await;
+        }
+        let mut taken = self.take_away(prunes.of_none, before, limit, None).await?;
+        taken += self.take_away(prunes.of_others, before, limit, None).await?;
+        for (project, micros) in policies {
+            let before = Timestamp(now.0.saturating_sub(micros));
+            taken += self.take_away(prunes.of_project, before, limit, Some(project)).await?;
+        }
+        Ok(taken)
+    }
+
+    async fn retention_ages(&mut self) -> Result<Vec<(ProjectId, Option<i64>, Option<i64>)>> {
+        const SQL: &str = "SELECT project_id, bodies, deliveries FROM retention_policies ORDER BY project_id LIMIT $1";
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(POLICIES).fetch_all(&mut **db).await).attempted("read the retention policies")
+    }
+
+    async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64, of: Option<ProjectId>) -> Result<u64> {
+        on!(&mut self.on, |db| {
+            let mut query = sqlx::query(sql).bind(before).bind(limit);
+            if let Some(project) = of {
+                query = query.bind(project);
+            }
+            query.execute(&mut **db).await.map(|done| done.rows_affected())
+        })
         .attempted("take away what is too old")
     }
 

@@ -2,6 +2,8 @@
 
 use pipecast_model::{ExecutionId, Host, PipelineId, Status, Timestamp};
 
+use crate::Sight;
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sort {
@@ -15,6 +17,8 @@ pub enum Sort {
 /// Which pipelines.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineQuery {
+    /// Only of these projects.
+    pub sight: Sight,
     /// Only of this host.
     pub host: Option<Host>,
     /// Only with one of these statuses; empty is all.
@@ -42,4 +46,17 @@ pub struct ExecutionQuery {
     pub after: Option<(i64, i64, i64, ExecutionId)>,
     /// At most this many.
     pub limit: i64,
+}
+
+/// A pattern for whatever contains this text, in lower case.
+pub(crate) fn containing(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in text.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
 }

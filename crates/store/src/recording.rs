@@ -43,6 +43,10 @@ impl Tx {
         let source = self.source(delivery.host, &delivery.source).await?;
         let nameless = ProjectFacts::default();
         let (project, news) = self.record_project(source, facts.project.as_ref().unwrap_or(&nameless)).await?;
+        if self.known.about.get(&delivery.id) != Some(&project) {
+            self.write_about(delivery.id, project).await?;
+            self.known.about.insert(delivery.id, project);
+        }
         let mut changes = Changes::default();
         if news == News::Values {
             // Every pipeline shows its project.
@@ -142,6 +146,7 @@ impl Tx {
         let facts = self.stored_pipeline(waiting).await?.facts()?;
         self.tell_pipeline(id, &facts, changes).await?;
         self.flush().await?;
+        self.inherit_pipeline(waiting, id).await?;
         for execution in self.executions_of(waiting).await? {
             self.move_execution(execution, id).await?;
             // What this delivery has counted already keeps that sequence.

@@ -1,5 +1,11 @@
-//! Sources: which connections to hosts have sent something.
-//! Knows nothing of their secrets.
+//! Sources: connections to hosts. Here is how a delivery finds its own; beside it what operators say of them, their secrets, what edges
+//! need to know, and what has been heard of them.
+
+mod hearing;
+mod listing;
+mod making;
+mod secret;
+mod trust;
 
 use pipecast_model::{Host, SourceId, Timestamp};
 
@@ -7,6 +13,12 @@ use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
 use crate::writer::Tx;
+
+pub use hearing::Heard;
+pub use listing::{Deleted, SourceQuery, SourceSort};
+pub use making::{NewSource, SourceChange};
+pub use secret::{SEALED_SECRET, place_of_secret};
+pub use trust::{SealedSecret, TrustedSource};
 
 impl Tx {
     /// The id of a source, which its first delivery creates.

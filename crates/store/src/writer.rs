@@ -114,6 +114,7 @@ impl Tx {
         self.flush().await?;
         self.write_bodies().await?;
         self.write_topics().await?;
+        self.write_audit().await?;
         on!(self.on, |db| db.commit().await).attempted("commit")
     }
 }
@@ -142,6 +143,7 @@ mod tests {
             received_at: Timestamp::now(),
             headers: Vec::new(),
             replay_of: None,
+            secret: None,
             body: Bytes::from(vec![b'x'; bytes]),
         }
     }

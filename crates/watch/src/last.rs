@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use pipecast_model::{Announcement, Epoch, Status, Timestamp, Topic};
+use pipecast_model::{Announcement, Epoch, ProjectId, Status, Timestamp, Topic};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 mod overlay;
@@ -51,6 +52,8 @@ pub struct Last {
     /// The fields of a live frame, without `type` and without braces: `"topic":…,"data":…`.
     fields: String,
     renderings: [OnceLock<Bytes>; 6],
+    /// Looked for when somebody first asks.
+    project: OnceLock<Option<ProjectId>>,
 }
 
 impl Last {
@@ -69,7 +72,30 @@ impl Last {
             fields: fields(announcement, &id),
             id: Some(id),
             renderings: Default::default(),
+            project: OnceLock::new(),
         }
+    }
+
+    /// The project that a pipeline belongs to, as we know it; another program's word is not asked. `None` for what is no pipeline of ours.
+    pub fn project(&self) -> Option<ProjectId> {
+        #[derive(Deserialize)]
+        struct Entry {
+            data: Option<Data>,
+        }
+        #[derive(Deserialize)]
+        struct Data {
+            project: Option<Project>,
+        }
+        #[derive(Deserialize)]
+        struct Project {
+            id: ProjectId,
+        }
+
+        if let Some(overlay) = &self.overlay {
+            return overlay.beneath.as_ref()?.project();
+        }
+        let read = || Some(serde_json::from_str::<Entry>(&self.entry()).ok()?.data?.project?.id);
+        *self.project.get_or_init(read)
     }
 
     /// The status as it is written, by us or by another program.

@@ -103,6 +103,7 @@ impl Node {
             received_at: Timestamp::now(),
             headers: Vec::new(),
             replay_of: None,
+            secret: None,
             body: Bytes::new(),
         };
         let mut tx = self.writer.begin().await.unwrap();

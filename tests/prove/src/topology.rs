@@ -280,6 +280,7 @@ impl House<'_> {
         let rabbitmq = self.way(&name, Server::RabbitMq, "rabbitmq", self.rabbitmq).await?;
         let mut settings = vec![
             ("PIPECAST_DATA_DIR".to_owned(), data.display().to_string()),
+            ("PIPECAST_KEYS__FILE".to_owned(), self.folder.join("keyring").display().to_string()),
             ("PIPECAST_SERVER__LISTEN".to_owned(), address.to_string()),
             ("PIPECAST_SERVER__ANONYMOUS_READING".to_owned(), "everyone".to_owned()),
             ("PIPECAST_SERVER__TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned()),

@@ -43,23 +43,42 @@ export function nextLocale(): void {
   setLocale(chosen.locale === 'en' ? 'zh-CN' : 'en');
 }
 
-/** The text of a key, with `{name}` replaced. */
-export function t(key: Key, values?: Values): string {
-  return fill(CATALOGUES[chosen.locale][key], values);
+/** The words of one part of the page, in every language. */
+export type Catalogues<K extends string> = Record<Locale, Record<K, string>>;
+
+/** Keys that have a `.one` and an `.other`. */
+export type PluralKey<K extends string> = K extends `${infer Stem}.one` ? Stem : never;
+
+export interface Speech<K extends string> {
+  /** The text of a key, with `{name}` replaced. */
+  t: (key: K, values?: Values) => string;
+  /** The text of a key that has a `.one` and an `.other`, for `n` things. */
+  many: (key: PluralKey<K>, n: number) => string;
+  /** Whether there is such a key. */
+  has: (key: string) => key is K;
 }
+
+/** Speaks the words of one part of the page in the language that is chosen. */
+export function speech<K extends string>(catalogues: Catalogues<K>): Speech<K> {
+  const t = (key: K, values?: Values): string => fill(catalogues[chosen.locale][key], values);
+  return {
+    t,
+    many: (key, n) => {
+      const form = new Intl.PluralRules(chosen.locale).select(n) === 'one' ? 'one' : 'other';
+      return t(`${key}.${form}` as K, { n: number(n) });
+    },
+    has: (key): key is K => key in catalogues.en,
+  };
+}
+
+/** The words of the pages that everybody sees. */
+export const { t, many } = speech<Key>(CATALOGUES);
 
 /** What set an execution off; a word of a host that has no translation stays as it is. */
 export function event(word: string): string {
   const key = `event.${word}`;
   return key in en ? t(key as Key) : word.replaceAll('_', ' ');
 }
-
-/** The text of a key that has a `.one` and an `.other`, for `n` things. */
-export function many(key: PluralKey, n: number): string {
-  const form = new Intl.PluralRules(chosen.locale).select(n) === 'one' ? 'one' : 'other';
-  return t(`${key}.${form}` as Key, { n: number(n) });
-}
-type PluralKey = Key extends infer K ? (K extends `${infer Stem}.one` ? Stem : never) : never;
 
 export function number(n: number): string {
   return new Intl.NumberFormat(chosen.locale).format(n);

@@ -1,9 +1,10 @@
 // One socket to one topic that comes back by itself, and what a reader should know of it. Knows nothing of what the frames mean.
 import { untrack } from 'svelte';
 
+import { read, Refused } from '../api';
 import { clock, setServerTime } from '../clock.svelte';
 import type { Frame } from '../wire';
-import { afterClose, ROTATION } from './retry';
+import { afterClose, FORBIDDEN, ROTATION, UNAUTHORIZED } from './retry';
 
 export type Phase =
   /** Nothing has been heard yet. */
@@ -44,6 +45,8 @@ export class Connection {
   #watcher: Watcher;
   #socket: WebSocket | null = null;
   #tries = 0;
+  #opened = false;
+  #closedForGood = false;
   #silence = PING + GRACE;
   #asked: number | null = null;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -62,6 +65,7 @@ export class Connection {
     removeEventListener('online', this.#online);
     removeEventListener('offline', this.#offline);
     document.removeEventListener('visibilitychange', this.#visible);
+    this.#closedForGood = true;
     this.#drop(1000);
   }
 
@@ -100,8 +104,10 @@ export class Connection {
     const socket = new WebSocket(url, SUBPROTOCOL);
     this.#socket = socket;
     this.#asked = null;
+    this.#opened = false;
     this.#watchdog = setTimeout(() => this.#closed(1006, ''), HANDSHAKE);
     socket.onopen = () => {
+      this.#opened = true;
       this.#watcher.opened?.();
       this.#expect();
     };
@@ -137,7 +143,9 @@ export class Connection {
 
   #closed(code: number, reason: string): void {
     const asked = this.#asked;
+    const refused = code === UNAUTHORIZED || code === FORBIDDEN || !this.#opened;
     this.#drop();
+    if (refused) void this.#askWhether(code);
     const ordered = asked !== null && !reason.includes('retry_ms=') ? `${reason};retry_ms=${asked}` : reason;
     const next = afterClose(code, ordered, this.#tries, Math.random());
     if (next.stop) {
@@ -150,11 +158,29 @@ export class Connection {
     this.#retry = setTimeout(() => this.#open(), next.wait);
   }
 
+  /** A browser does not tell why a socket was not opened, nor does a close tell whether an account would help: a request tells both. */
+  async #askWhether(closed: number): Promise<void> {
+    let code = 0;
+    try {
+      await read('/api/v1/pipelines?limit=1');
+    } catch (error) {
+      if (!(error instanceof Refused) || (error.status !== 401 && error.status !== 403)) return;
+      code = error.problem?.code === 'forbidden' ? FORBIDDEN : UNAUTHORIZED;
+    }
+    if (this.#closedForGood || this.#opened) return;
+    if (code) {
+      this.#drop();
+      this.phase = { is: 'stopped', code, reason: '' };
+      // Whose session has ended may still read as nobody.
+    } else if (closed === UNAUTHORIZED) this.retry();
+  }
+
   #drop(code?: number): void {
     clearTimeout(this.#retry);
     clearTimeout(this.#watchdog);
     const socket = this.#socket;
     this.#socket = null;
+    this.#opened = false;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close(code);
@@ -176,6 +202,17 @@ class Shown {
   connection = $state.raw<Connection | null>(null);
 }
 export const shown = new Shown();
+
+/** Whether the page that is shown may not be seen without an account. */
+export function wantsAccount(): boolean {
+  const phase = shown.connection?.phase;
+  return phase?.is === 'stopped' && phase.code === UNAUTHORIZED;
+}
+
+/** Somebody has signed in or out: what was refused before is asked for anew. */
+export function forgetRefusal(): void {
+  if (wantsAccount()) shown.connection = null;
+}
 
 /** Watches a topic and shows in the header how that goes. The effect that calls it does not run again when the connection changes. */
 export function watch(watcher: Watcher): Connection {

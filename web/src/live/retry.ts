@@ -9,6 +9,10 @@ const OVERLOADED = 1013;
 const OVERLOADED_WAIT = 5_000;
 /** The server ends sockets of a certain age, so that they spread over its nodes. */
 export const ROTATION = 1001;
+/** It takes an account, or the session has ended. */
+export const UNAUTHORIZED = 4501;
+/** The account may not see it. */
+export const FORBIDDEN = 4503;
 
 export type Next = { stop: true } | { stop: false; wait: number };
 

@@ -15,8 +15,10 @@ export function missing(binary: string | undefined): string | null {
   return null;
 }
 
-export async function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
+/** `named` is a name under which the browser finds this machine, as if it were another one. */
+export async function openBrowser(named?: string): Promise<Browser> {
+  const names = named ? [`--host-resolver-rules=MAP ${named} 127.0.0.1`] : [];
+  return chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', ...names] });
 }
 
 /** A page with a profile of its own. What it writes to its console as an error lands in `errors`. */
@@ -41,7 +43,10 @@ export async function openPage(
 export const SCREENSHOTS = process.env.SCREENSHOTS ?? mkdtempSync(join(tmpdir(), 'pipecast-screens-'));
 mkdirSync(SCREENSHOTS, { recursive: true });
 
-/** What a lost connection makes the browser itself write; everything else is ours. */
+/** What a lost connection, a refusal and plain HTTP make the browser itself write; everything else is ours. */
 export function own(errors: string[]): string[] {
-  return errors.filter((error) => !/WebSocket connection to .* failed|net::ERR_|Failed to load resource/.test(error));
+  return errors.filter(
+    (error) =>
+      !/WebSocket connection to .* failed|net::ERR_|Failed to load resource|Cross-Origin-Opener-Policy header has been ignored/.test(error),
+  );
 }

@@ -5,6 +5,8 @@ import type { Service } from './service';
 
 export type Verdict = 'success' | 'failure' | 'cancelled' | 'timed_out' | 'skipped';
 
+type Stand = 'queued' | 'in_progress' | 'waiting' | Verdict;
+
 export interface Run {
   id: number;
   repository: string;
@@ -42,11 +44,16 @@ function repository(name: string): object {
 }
 
 /** A workflow run of GitHub that is queued or at work, or has ended as `verdict` after `took` seconds. */
-export async function run(service: Service, run: Run, status: 'queued' | 'in_progress' | 'waiting' | Verdict, took = 60): Promise<void> {
+export async function run(service: Service, run: Run, status: Stand, took = 60): Promise<void> {
+  await service.github('workflow_run', runBody(run, status, took));
+}
+
+/** What GitHub tells of it. */
+export function runBody(run: Run, status: Stand, took = 60): object {
   const ended = !['queued', 'in_progress', 'waiting'].includes(status);
   const began = run.began ?? 0;
   const workflow = hash(run.repository + run.workflow);
-  await service.github('workflow_run', {
+  return {
     action: ended ? 'completed' : status === 'in_progress' ? 'in_progress' : 'requested',
     workflow_run: {
       id: run.id,
@@ -70,7 +77,7 @@ export async function run(service: Service, run: Run, status: 'queued' | 'in_pro
     workflow: { id: workflow, name: run.workflow, path: '.github/workflows/x.yml' },
     repository: repository(run.repository),
     sender: { login: run.actor ?? 'mira' },
-  });
+  };
 }
 
 export interface StepTold {

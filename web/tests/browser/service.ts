@@ -15,6 +15,8 @@ const PATIENCE = 30_000;
 
 export class Service {
   url = '';
+  /** What makes the first admin; empty until it is printed, and where there has been one. */
+  setupToken = '';
   readonly #data = mkdtempSync(join(tmpdir(), 'pipecast-web-'));
   readonly #settings: Record<string, string>;
   #process: ChildProcess | null = null;
@@ -50,6 +52,7 @@ export class Service {
       const late = setTimeout(() => failed(new Error(`the service did not start:\n${log}`)), PATIENCE);
       const read = (chunk: Buffer): void => {
         log = (log + chunk.toString()).slice(-20_000);
+        this.setupToken = /\bpcsu_\w{43}\b/.exec(log)?.[0] ?? this.setupToken;
         const url = /serves (http:\/\/[\d.:]+)/.exec(log)?.[1];
         if (!url) return;
         clearTimeout(late);
@@ -91,32 +94,32 @@ export class Service {
     await gone;
   }
 
-  /** Delivers an event as GitHub would. */
-  async github(event: string, body: unknown): Promise<void> {
+  /** Delivers an event as GitHub would, to the configured source where no other is named. Fails where it is refused. */
+  async github(
+    event: string,
+    body: unknown,
+    to: { url: string; secret: string } = { url: `${this.url}/webhooks/github`, secret: GITHUB_SECRET },
+  ): Promise<void> {
     const text = JSON.stringify(body);
-    await this.#deliver('github', text, {
+    await deliver(to.url, text, {
       'X-GitHub-Event': event,
       'X-GitHub-Delivery': randomUUID(),
-      'X-Hub-Signature-256': `sha256=${createHmac('sha256', GITHUB_SECRET).update(text).digest('hex')}`,
+      'X-Hub-Signature-256': `sha256=${createHmac('sha256', to.secret).update(text).digest('hex')}`,
     });
   }
 
   /** Delivers an event as GitLab would. */
   async gitlab(event: string, body: unknown): Promise<void> {
-    await this.#deliver('gitlab', JSON.stringify(body), {
+    await deliver(`${this.url}/webhooks/gitlab`, JSON.stringify(body), {
       'X-Gitlab-Event': event,
       'X-Gitlab-Event-UUID': randomUUID(),
       'X-Gitlab-Webhook-UUID': randomUUID(),
       'X-Gitlab-Token': GITLAB_SECRET,
     });
   }
+}
 
-  async #deliver(host: string, body: string, headers: Record<string, string>): Promise<void> {
-    const answer = await fetch(`${this.url}/webhooks/${host}`, {
-      method: 'POST',
-      body,
-      headers: { 'Content-Type': 'application/json', ...headers },
-    });
-    if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
-  }
+async function deliver(url: string, body: string, headers: Record<string, string>): Promise<void> {
+  const answer = await fetch(url, { method: 'POST', body, headers: { 'Content-Type': 'application/json', ...headers } });
+  if (answer.status !== 202) throw new Error(`${answer.status}: ${await answer.text()}`);
 }

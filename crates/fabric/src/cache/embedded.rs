@@ -15,6 +15,7 @@ use crate::{Cache, Foreign, Found, Result};
 #[derive(Clone, Debug)]
 pub struct EmbeddedCache {
     entries: moka::sync::Cache<Topic, Entry>,
+    claims: moka::sync::Cache<String, Duration>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,6 +31,7 @@ impl EmbeddedCache {
     pub fn new(most: u64) -> Self {
         EmbeddedCache {
             entries: moka::sync::Cache::builder().max_capacity(most).expire_after(OwnTime).build(),
+            claims: moka::sync::Cache::builder().max_capacity(most).expire_after(OwnTime).build(),
         }
     }
 }
@@ -67,6 +69,10 @@ impl Cache for EmbeddedCache {
     async fn list_foreign(&self, _: &[Topic]) -> Result<Vec<(Topic, Foreign)>> {
         Ok(Vec::new())
     }
+
+    async fn claim(&self, name: &str, keep: Duration) -> Result<bool> {
+        Ok(self.claims.entry(name.to_owned()).or_insert(keep).is_fresh())
+    }
 }
 
 struct OwnTime;
@@ -78,5 +84,11 @@ impl Expiry<Topic, Entry> for OwnTime {
 
     fn expire_after_update(&self, _: &Topic, entry: &Entry, _: Instant, _: Option<Duration>) -> Option<Duration> {
         Some(entry.keep)
+    }
+}
+
+impl Expiry<String, Duration> for OwnTime {
+    fn expire_after_create(&self, _: &String, keep: &Duration, _: Instant) -> Option<Duration> {
+        Some(*keep)
     }
 }

@@ -145,6 +145,17 @@ impl Cache for RedisCache {
         }
         Ok(all)
     }
+
+    async fn claim(&self, name: &str, keep: Duration) -> Result<bool> {
+        let work = async {
+            let mut lease = self.redis.lease().await?;
+            let mut command = ::redis::cmd("SET");
+            command.arg(names::claim(name)).arg(1).arg("NX").arg("PX").arg(keep.as_millis().max(1) as u64);
+            let answer: RedisResult<Option<String>> = command.query_async(lease.connection()).await;
+            Ok(lease.settle(answer)?)
+        };
+        Ok(self.redis.within("claim a name on redis", work).await?.is_some())
+    }
 }
 
 /// Which of the topics, its value, and the mark beside it.

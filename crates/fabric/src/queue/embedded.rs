@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::PASS_AFTER;
-use crate::{Claim, ClaimId, Dead, Durability, Error, Queue, Result, Verdict};
+use crate::{Claim, ClaimId, Dead, DeadId, Durability, Error, Queue, Result, Verdict};
 
 mod board;
 mod file;
@@ -27,9 +27,9 @@ mod stock;
 mod writer;
 
 use board::Board;
-use file::{Change, QueueFile};
+use file::{Change, Fate, QueueFile};
 use reader::QueueReader;
-use writer::{Insert, Job, Writer};
+use writer::{Exhumation, Insert, Job, Writer};
 
 pub use lock::{Hold, hold};
 pub use stock::{Stock, Stored};
@@ -132,6 +132,14 @@ impl EmbeddedQueue {
     fn back_off(&self, failures: u32) -> Duration {
         let longest = self.limits.retry_base.saturating_mul(2_u32.saturating_pow(failures)).min(self.limits.retry_cap);
         longest.mul_f64(rand::random_range(0.0..=1.0))
+    }
+
+    async fn exhume(&self, ids: &[DeadId], fate: Fate) -> Result<u64> {
+        let (reply, answer) = oneshot::channel();
+        let ids = ids.iter().filter_map(row).collect();
+        let exhumation = Exhumation { ids, fate, reply };
+        self.jobs.send(Job::Exhume(exhumation)).await.map_err(|_| Error::Closed("queue"))?;
+        answer.await.unwrap_or(Err(Error::Closed("queue")))
     }
 
     /// Fetches what the board holds no body of.
@@ -242,8 +250,30 @@ impl Queue for EmbeddedQueue {
         Ok(self.shared.board().depth(lane))
     }
 
-    async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
-        self.reader.dead(most).await
+    async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> Result<Vec<Dead>> {
+        match after {
+            None => self.reader.list_dead((i64::MIN, 0), most).await,
+            Some(after) => match place(after) {
+                Some(after) => self.reader.list_dead(after, most).await,
+                None => Ok(Vec::new()),
+            },
+        }
+    }
+
+    async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
+        match row(id) {
+            Some(id) => self.reader.find_dead(id).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn retry_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        self.shared.board().check_room(0, &self.limits)?;
+        self.exhume(ids, Fate::Retried).await
+    }
+
+    async fn drop_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        self.exhume(ids, Fate::Dropped).await
     }
 
     async fn close(&self) {
@@ -308,6 +338,17 @@ impl Drop for Picked<'_> {
             self.shared.ready.notify_one();
         }
     }
+}
+
+/// When and in which row a message was buried, which is what its name says.
+fn place(id: &DeadId) -> Option<(i64, i64)> {
+    let (at, row) = id.0.split_once('-')?;
+    Some((i64::from_str_radix(at, 16).ok()?, i64::from_str_radix(row, 16).ok()?))
+}
+
+/// Its row.
+fn row(id: &DeadId) -> Option<i64> {
+    place(id).map(|(_, row)| row)
 }
 
 /// In whole KiB, at least one: what the semaphore of uncommitted bytes counts in.

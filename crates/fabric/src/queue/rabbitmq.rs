@@ -19,18 +19,19 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use lapin::options::{BasicAckOptions, BasicGetOptions};
+use lapin::options::BasicAckOptions;
 use lapin::uri::AMQPUri;
 use pipecast_model::Lane;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, ClaimId, Dead, Durability, PASS_AFTER, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, DeadId, Durability, PASS_AFTER, Queue, Verdict};
 use crate::{Error, Result};
 
 mod consumer;
 mod desk;
+mod graves;
 mod letter;
 mod line;
 mod postman;
@@ -41,6 +42,7 @@ mod topology;
 
 use consumer::Consumer;
 use desk::Taken;
+use graves::Graves;
 use letter::Letter;
 use publisher::{Publisher, unavailable};
 use refusal::Refusal;
@@ -86,6 +88,7 @@ pub struct RabbitmqQueue {
     options: Arc<RabbitmqOptions>,
     publisher: Arc<Publisher>,
     consumer: Arc<Consumer>,
+    graves: Graves,
     closing: CancellationToken,
     keepers: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -121,6 +124,7 @@ impl RabbitmqQueue {
             tokio::spawn(Arc::clone(&consumer).keep(uri, closing.clone())),
         ];
         Ok(RabbitmqQueue {
+            graves: Graves::new(Arc::clone(&options)),
             options,
             publisher,
             consumer,
@@ -252,28 +256,23 @@ impl Queue for RabbitmqQueue {
         Ok(waiting + self.consumer.desk().held(lane))
     }
 
-    /// Looks at the oldest and leaves them where they are. Two who look at once may each miss what the other has in hand.
-    async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
-        let session = self.publisher.connected()?;
-        let reading = async {
-            // Its end puts back what it got.
-            let channel = session.line.connection.create_channel().await?;
-            let name = Place::Dead.name(&self.options.prefix);
-            let mut dead = Vec::new();
-            while dead.len() < most {
-                match channel.basic_get(name.as_str().into(), BasicGetOptions::default()).await? {
-                    Some(got) => dead.push(Letter::exhume(got.delivery)),
-                    None => break,
-                }
-            }
-            channel.close(200, "seen".into()).await?;
-            Ok::<_, lapin::Error>(dead)
-        };
-        let attempted = "read the buried messages at RabbitMQ";
-        match timeout(self.options.confirm_timeout * 2, reading).await {
-            Ok(dead) => dead.map_err(|error| unavailable(attempted, error)),
-            Err(elapsed) => Err(unavailable(attempted, elapsed)),
-        }
+    async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> Result<Vec<Dead>> {
+        self.graves.list(&self.publisher, after, most).await
+    }
+
+    async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
+        self.graves.find(&self.publisher, id).await
+    }
+
+    async fn retry_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        self.check_open()?;
+        self.publisher.check_room().await?;
+        self.graves.retry(&self.publisher, ids).await
+    }
+
+    async fn drop_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        self.check_open()?;
+        self.graves.forget(&self.publisher, ids).await
     }
 
     async fn close(&self) {

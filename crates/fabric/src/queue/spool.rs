@@ -22,7 +22,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::EmbeddedQueue;
-use super::{Claim, ClaimId, Dead, Durability, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, DeadId, Durability, Queue, Verdict};
 use crate::error::with_causes;
 use crate::{Error, Result};
 
@@ -36,6 +36,9 @@ const DRAIN_AT_ONCE: usize = 64;
 const NEARLY_FULL: f64 = 0.8;
 /// How long a spool counts as failing after it could not write. Not for ever: who leads senders elsewhere would never see it well again.
 const FAILING_FOR: Duration = Duration::from_secs(10);
+
+/// What the names of buried messages begin with that lie in the spool.
+const OF_SPOOL: &str = "spool-";
 
 /// The two queues as one.
 pub struct SpooledQueue {
@@ -66,6 +69,7 @@ impl SpooledQueue {
             failed: Mutex::default(),
         });
         let closing = CancellationToken::new();
+        metrics::gauge!("pipecast_spool_open").set(0.0);
         let drain = tokio::spawn(Arc::clone(&pair).drain(closing.clone()));
         SpooledQueue {
             pair,
@@ -100,10 +104,14 @@ impl Pair {
     }
 
     fn taken(&self) {
+        // Nearly always there is nothing to forget.
+        if self.strikes.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         if self.strikes.swap(0, Ordering::Relaxed) >= STRIKES {
             tracing::info!("the queue takes messages again; what is spooled follows");
+            metrics::gauge!("pipecast_spool_open").set(0.0);
         }
-        metrics::gauge!("pipecast_spool_open").set(0.0);
     }
 
     fn strike(&self, why: &str) {
@@ -259,10 +267,49 @@ impl Queue for SpooledQueue {
     }
 
     /// The primary's, then those that could never leave the spool.
-    async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
-        let mut dead = self.pair.primary.dead(most).await?;
-        dead.extend(self.pair.spool.dead(most - dead.len()).await?);
+    async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> Result<Vec<Dead>> {
+        let spooled = after.and_then(in_spool);
+        let mut dead = match &spooled {
+            Some(_) => Vec::new(),
+            None => self.pair.primary.list_dead(after, most).await?,
+        };
+        if dead.len() < most {
+            let of_spool = self.pair.spool.list_dead(spooled.as_ref(), most - dead.len()).await?;
+            dead.extend(of_spool.into_iter().map(of_the_spool));
+        }
         Ok(dead)
+    }
+
+    async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
+        match in_spool(id) {
+            Some(id) => Ok(self.pair.spool.find_dead(&id).await?.map(of_the_spool)),
+            None => self.pair.primary.find_dead(id).await,
+        }
+    }
+
+    /// Those of the spool go on from there: they are moved to the primary.
+    async fn retry_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        let (spooled, others) = apart(ids);
+        let mut count = 0;
+        if !others.is_empty() {
+            count += self.pair.primary.retry_dead(&others).await?;
+        }
+        if !spooled.is_empty() {
+            count += self.pair.spool.retry_dead(&spooled).await?;
+        }
+        Ok(count)
+    }
+
+    async fn drop_dead(&self, ids: &[DeadId]) -> Result<u64> {
+        let (spooled, others) = apart(ids);
+        let mut count = 0;
+        if !others.is_empty() {
+            count += self.pair.primary.drop_dead(&others).await?;
+        }
+        if !spooled.is_empty() {
+            count += self.pair.spool.drop_dead(&spooled).await?;
+        }
+        Ok(count)
     }
 
     async fn close(&self) {
@@ -276,6 +323,25 @@ impl Queue for SpooledQueue {
         self.pair.spool.close().await;
         self.pair.primary.close().await;
     }
+}
+
+/// Its name in the spool, where that is where it lies.
+fn in_spool(id: &DeadId) -> Option<DeadId> {
+    id.0.strip_prefix(OF_SPOOL).map(|id| DeadId(id.to_owned()))
+}
+
+fn of_the_spool(dead: Dead) -> Dead {
+    Dead {
+        id: DeadId(format!("{OF_SPOOL}{}", dead.id.0)),
+        ..dead
+    }
+}
+
+/// Those of the spool, and those of the primary.
+fn apart(ids: &[DeadId]) -> (Vec<DeadId>, Vec<DeadId>) {
+    let spooled = ids.iter().filter_map(in_spool).collect();
+    let others = ids.iter().filter(|id| in_spool(id).is_none()).cloned().collect();
+    (spooled, others)
 }
 
 impl Drop for SpooledQueue {

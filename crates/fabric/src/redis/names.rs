@@ -32,6 +32,11 @@ pub(crate) fn mark(topic: Topic) -> String {
     format!("pipecast:{topic}:mark")
 }
 
+/// The key that says that somebody was first.
+pub(crate) fn claim(name: &str) -> String {
+    format!("pipecast:claim:{name}")
+}
+
 #[cfg(test)]
 mod tests {
     use pipecast_model::ExecutionId;

@@ -97,3 +97,16 @@ pub(crate) async fn of_many_writers_the_newest_stays(cache: Arc<dyn Cache>) {
 
     assert_eq!(ours(&*cache, ONE).await.as_deref(), Some("aaaaaaaa-200"));
 }
+
+pub(crate) async fn a_name_is_claimed_once_until_its_time_is_over(cache: &dyn Cache) {
+    let all = join_all((0..8).map(|_| cache.claim("one", LONG))).await;
+
+    assert_eq!(all.into_iter().filter(|first| *first.as_ref().unwrap()).count(), 1);
+    assert!(cache.claim("another", Duration::from_millis(50)).await.unwrap());
+    soon("it can be claimed again", async {
+        while !cache.claim("another", LONG).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}

@@ -84,6 +84,10 @@ mod embedded {
         a_lane_is_served_oldest_first
         both_lanes_are_served_and_the_urgent_one_more_often
         a_failure_comes_back_and_is_buried_with_its_reason
+        what_is_buried_is_listed_page_by_page_and_found
+        what_is_retried_is_as_new_and_no_longer_buried
+        what_is_dropped_never_comes_back
+        a_retry_that_is_cut_off_anywhere_loses_nothing
         failures_are_counted_over_a_restart
         what_is_returned_comes_back_uncounted
         what_is_passed_on_comes_to_whoever_receives_and_is_never_buried
@@ -217,6 +221,7 @@ mod embedded {
         crate::cache::a_reader_fills_what_is_missing_and_nothing_newer(&EmbeddedCache::new(1000)).await;
         crate::cache::another_epoch_replaces(&EmbeddedCache::new(1000)).await;
         crate::cache::an_entry_expires(&EmbeddedCache::new(1000)).await;
+        crate::cache::a_name_is_claimed_once_until_its_time_is_over(&EmbeddedCache::new(1000)).await;
         crate::cache::of_many_writers_the_newest_stays(std::sync::Arc::new(EmbeddedCache::new(1000))).await;
     }
 }

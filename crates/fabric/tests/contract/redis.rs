@@ -79,6 +79,7 @@ async fn the_cache_keeps_its_contract() {
     server.type_in(&["FLUSHALL"]).await;
     crate::cache::an_entry_expires(&*cache).await;
     server.type_in(&["FLUSHALL"]).await;
+    crate::cache::a_name_is_claimed_once_until_its_time_is_over(&*cache).await;
     crate::cache::of_many_writers_the_newest_stays(cache).await;
 }
 

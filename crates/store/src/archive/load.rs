@@ -11,7 +11,7 @@ use sqlx::types::Uuid;
 use sqlx::{AssertSqlSafe, QueryBuilder, Transaction};
 
 use super::shape::{Db, Native, Special, tables};
-use super::{Column, Kind, META, TABLES, Table, Value};
+use super::{Column, FROM_THE_START, Kind, TABLES, Table, Value};
 use crate::engine::{On, Pool, loading, place, postgres_pool};
 use crate::error::Attempt;
 use crate::migrate::{applied, bring_sqlite, lay_postgres, lay_sqlite, migrate_postgres, raise_sqlite};
@@ -75,6 +75,13 @@ impl Load {
             On::Sqlite(db) => lay_sqlite(db, schema).await?,
             On::Postgres(db) => lay_postgres(db, schema).await?,
         }
+        // What the schema says of itself comes with the rows that were written under it.
+        const CLEAR: &str = "DELETE FROM meta";
+        match &mut load.on {
+            On::Sqlite(db) => sqlx::query(CLEAR).execute(&mut **db).await.map(drop),
+            On::Postgres(db) => sqlx::query(CLEAR).execute(&mut **db).await.map(drop),
+        }
+        .attempted("begin to fill the database")?;
         match applied(load.db()).await? {
             Some((newest, known)) if newest != schema => {
                 // A migration that this build does not have has left no trace, so the schema ends before it.
@@ -83,6 +90,10 @@ impl Load {
             _ => {}
         }
         load.tables = tables(load.db()).await?;
+        // What migrations have written comes with the archive, as it is there.
+        for name in load.tables.iter().map(|native| native.table.name.clone()).rev().collect::<Vec<_>>() {
+            load.execute(format!("DELETE FROM {name}"), ATTEMPTED).await?;
+        }
         Ok(load)
     }
 
@@ -98,7 +109,7 @@ impl Load {
             return Err(Error::NewerSchema);
         }
         let there = tables(self.db()).await?;
-        for native in there.iter().filter(|native| native.table.name != META) {
+        for native in there.iter().filter(|native| !FROM_THE_START.contains(&native.table.name.as_str())) {
             let name = &native.table.name;
             let sql = format!("SELECT EXISTS (SELECT 1 FROM {name})");
             let taken: bool = match &mut self.on {

@@ -8,13 +8,13 @@ use super::name_in_key;
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
 use crate::execution::executions_by_id;
-use crate::query::Sort;
+use crate::query::{Sort, containing};
 use crate::{PipelineQuery, Reader, Result};
 
 macro_rules! select_pipelines {
     ($rest:literal) => {
         concat!(
-            "SELECT p.id, p.external_id, p.name, p.url, p.last_execution_id, p.status, p.previous_status, p.seq, p.updated_at,
+            "SELECT p.id, p.external_id, coalesce(p.given_name, p.name) AS name, p.url, p.last_execution_id, p.status, p.previous_status, p.seq, p.updated_at,
                 p.project_id, j.external_id AS project_external_id, j.name AS project_name, j.url AS project_url, j.default_branch, s.host
             FROM pipelines p
             JOIN projects j ON j.id = p.project_id
@@ -75,7 +75,8 @@ impl Reader {
     /// A page of pipelines, each with its time of change (the key of `PipelineQuery::after`).
     pub async fn list_pipelines(&self, query: &PipelineQuery) -> Result<Vec<(Timestamp, Pipeline)>> {
         let views: Vec<PipelineView> = on!(&self.on, |db| {
-            let mut sql = QueryBuilder::new(select_pipelines!("WHERE TRUE"));
+            let mut sql = QueryBuilder::new(select_pipelines!("WHERE p.archived_at IS NULL AND j.archived_at IS NULL"));
+            query.sight.limit(&mut sql, "j");
             if let Some(host) = query.host {
                 sql.push(" AND s.host = ").push_bind(host.word());
             }
@@ -110,19 +111,6 @@ impl Reader {
         let changed: Vec<Timestamp> = views.iter().map(|view| view.updated_at).collect();
         Ok(changed.into_iter().zip(with_newest(&self.on, views).await?).collect())
     }
-}
-
-/// A pattern for whatever contains this text, in lower case.
-fn containing(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for letter in text.to_lowercase().chars() {
-        if matches!(letter, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(letter);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// Pipelines as the API shows them, in the same order.

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use pipecast_model::{ChangeFacts, Host, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
+use pipecast_model::{ChangeFacts, Host, ProjectId, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
 use pipecast_store::archive::{Kind, Load, Over, Snapshot, Table, Value};
-use pipecast_store::{Error, Options};
+use pipecast_store::audit::{By, Entry};
+use pipecast_store::{Error, Options, TargetFields};
 
 use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, run};
 
@@ -42,7 +43,7 @@ fn said(table: &Table, row: &[Value]) -> String {
     named.join(" ")
 }
 
-async fn copy(from: &Options, to: &Options, over: Over) -> pipecast_store::Result<()> {
+pub(crate) async fn copy(from: &Options, to: &Options, over: Over) -> pipecast_store::Result<()> {
     let mut snapshot = Snapshot::take(from).await?;
     let mut load = Load::begin(to, snapshot.schema(), over).await?;
     for table in snapshot.tables() {
@@ -100,7 +101,22 @@ async fn full(engine: Engine) -> Open {
         received_at: Timestamp::now(),
     };
     tx.note_refusal(&refusal).await.unwrap();
+    crate::accounts::fill(&mut tx).await;
+    tx.audit(Entry::new(By::system(), "source.create").on("source", 1, "a \"label\" 🚀"));
+    let project = ProjectId(1);
+    assert!(tx.create_retention_policy(project, Some(1), None).await.unwrap());
+    tx.write_setting("log.filter", Some("debug"), 0, None).await.unwrap();
+    let target = TargetFields {
+        name: "ops".into(),
+        kind: "slack".into(),
+        project_id: Some(project),
+        statuses: "failure error".into(),
+        enabled: true,
+    };
+    tx.create_notification_target(&target).await.unwrap().unwrap();
+    crate::sources::answer(&mut tx).await;
     tx.commit().await.unwrap();
+    crate::sealing::make(&open, "managed", "a secret", &pipecast_store::sealed::Keyring::generate()).await;
     open
 }
 
@@ -195,7 +211,7 @@ async fn a_load_that_ends_half_way_leaves_the_database_as_it_was() {
         let mut snapshot = Snapshot::take(&source.ground.options).await.unwrap();
         let tables = snapshot.tables();
 
-        let mut load = Load::begin(&target.options, 1, Over::Everything).await.unwrap();
+        let mut load = Load::begin(&target.options, snapshot.schema(), Over::Everything).await.unwrap();
         let sources: Vec<Vec<Value>> = snapshot.rows("sources").try_collect().await.unwrap();
         let table = tables.iter().find(|table| table.name == "sources").unwrap();
         load.add(table, &sources).await.unwrap();

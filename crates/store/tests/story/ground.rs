@@ -153,6 +153,7 @@ pub(crate) fn delivery() -> Delivery {
         received_at: Timestamp::now(),
         headers: vec![("x-github-event".into(), "workflow_run".into())],
         replay_of: None,
+        secret: None,
         body: Bytes::from_static(b"{}"),
     }
 }

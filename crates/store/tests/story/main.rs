@@ -2,7 +2,10 @@
 //! Knows the public face of the store, and SQL only to look at rows.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod accounts;
 mod archive;
+mod audit;
+mod finding;
 mod ground;
 mod ledger;
 mod merging;
@@ -10,6 +13,8 @@ mod migrations;
 mod postgres;
 mod replica;
 mod retention;
+mod sealing;
 mod server;
+mod sources;
 mod tale;
 mod walls;

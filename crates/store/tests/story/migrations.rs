@@ -67,6 +67,7 @@ async fn a_schema_of_another_build_is_refused_by_name() {
         let open = ground.open().await;
         let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'later', TRUE, '', 0)";
         open.ground.look(newer).await;
+        open.ground.look("DELETE FROM meta WHERE key = 'works_from'").await;
 
         assert!(matches!(pipecast_store::open(&open.ground.options).await, Err(Error::NewerSchema)));
         assert!(matches!(pipecast_store::migrate(&open.ground.options).await, Err(Error::NewerSchema)));
@@ -85,6 +86,8 @@ async fn migrate_as_the_next_build(open: &Open, works_from: Option<i64>) {
         ALTER TABLE executions ADD COLUMN shard BIGINT NOT NULL DEFAULT 7;
         CREATE TABLE shards (id BIGINT PRIMARY KEY NOT NULL);",
     );
+    // One that does not say who may work on it, where none before it has said so either.
+    next.push_str("DELETE FROM meta WHERE key = 'works_from';");
     if let Some(version) = works_from {
         next.push_str(&format!(
             "INSERT INTO meta (key, value) VALUES ('works_from', '{version}') ON CONFLICT (key) DO UPDATE SET value = excluded.value;"
@@ -138,6 +141,8 @@ async fn a_newer_schema_that_this_build_does_not_work_on_is_refused() {
     for engine in Engine::BOTH {
         for works_from in [None, Some(9_001)] {
             let open = Ground::lay(engine).await.open().await;
+            // What no file has ever said is not assumed.
+            open.ground.look("DELETE FROM meta WHERE key = 'works_from'").await;
             migrate_as_the_next_build(&open, works_from).await;
 
             assert!(

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use pipecast_model::{PipelineId, Status, Topic};
-use pipecast_store::{Error, Options, PipelineQuery, Reader, Replica, Sort, Standing, Writer};
+use pipecast_store::{Error, Options, PipelineQuery, Reader, Replica, Sight, Sort, Standing, Writer};
 use tokio::task::JoinHandle;
 
 use crate::ground::{delivery, execution, run};
@@ -62,6 +62,7 @@ impl Pair {
     /// The newest run of the pipeline as lists show it; 0 while there is none.
     async fn listed(&self) -> Result<i64, Error> {
         let query = PipelineQuery {
+            sight: Sight::All,
             host: None,
             statuses: Vec::new(),
             text: None,

@@ -143,3 +143,82 @@ async fn a_silent_open_execution_goes_stale_and_wakes_with_the_next_word() {
         assert!(!open.reader.find_execution(id).await.unwrap().unwrap().stale);
     }
 }
+
+#[tokio::test]
+async fn a_project_with_a_policy_keeps_what_is_its_own_for_as_long_as_that_says() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let retention = Retention {
+            bodies: 7 * DAY,
+            bodies_bytes: 1 << 30,
+            deliveries: 30 * DAY,
+        };
+        let mut ids = Vec::new();
+        for (number, (of, days)) in (0_i64..).zip([("long", 8), ("long", 40), ("short", 2), ("other", 8), ("other", 40), ("", 8), ("", 40)]) {
+            let mut told = delivery();
+            told.received_at = Timestamp::now().minus(days * DAY);
+            let facts = match of {
+                "" => Facts::default(),
+                of => run(of, execution(number + 1, 1, Status::Running, number)),
+            };
+            open.deliver(&told, &facts).await;
+            ids.push(told.id);
+        }
+        let day = i64::try_from(DAY.as_micros()).unwrap();
+        let project = async |number: usize| open.reader.find_listed_delivery(ids[number]).await.unwrap().unwrap().project_id.unwrap();
+        let (long, short) = (project(0).await, project(2).await);
+        let mut tx = open.writer.begin().await.unwrap();
+        assert!(tx.create_retention_policy(long, Some(90 * day), Some(365 * day)).await.unwrap());
+        assert!(tx.create_retention_policy(short, Some(day), None).await.unwrap());
+        assert!(!tx.create_retention_policy(short, None, None).await.unwrap(), "it has one");
+        tx.commit().await.unwrap();
+
+        while prune(&open, &retention, 2).await != Pruned::default() {}
+
+        let mut kept = Vec::new();
+        for id in &ids {
+            let listed = open.reader.find_listed_delivery(*id).await.unwrap();
+            kept.push(listed.map(|listed| listed.bytes.is_some()));
+        }
+        let (whole, without_body, gone) = (Some(true), Some(false), None);
+        assert_eq!(kept, [whole, whole, without_body, without_body, gone, without_body, gone], "{engine:?}");
+
+        // A change names the version that it is a change of; without the policy everything is as everywhere.
+        let mut policy = open.reader.find_retention_policy(long).await.unwrap().unwrap();
+        policy.bodies = None;
+        let mut tx = open.writer.begin().await.unwrap();
+        assert!(tx.update_retention_policy(&policy).await.unwrap());
+        assert!(!tx.update_retention_policy(&policy).await.unwrap(), "it has another version now");
+        assert!(!tx.delete_retention_policy(long, 1).await.unwrap());
+        assert!(tx.delete_retention_policy(long, 2).await.unwrap());
+        tx.commit().await.unwrap();
+        while prune(&open, &retention, 2).await != Pruned::default() {}
+        assert!(open.reader.find_listed_delivery(ids[1]).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn a_setting_is_changed_by_whoever_knows_its_version() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let write = async |value: Option<&str>, version: i64| {
+            let mut tx = open.writer.begin().await.unwrap();
+            let written = tx.write_setting("log.filter", value, version, None).await.unwrap();
+            tx.commit().await.unwrap();
+            written
+        };
+
+        assert_eq!(write(Some("debug"), 3).await, None, "{engine:?}: it was never set");
+        assert_eq!(write(Some("debug"), 0).await, Some(1));
+        assert_eq!(write(Some("trace"), 0).await, None);
+        assert_eq!(write(None, 1).await, Some(2));
+        assert_eq!(write(Some("warn"), 1).await, None, "a version never comes again");
+
+        let settings = open.reader.list_settings().await.unwrap();
+        assert_eq!(settings.len(), 1);
+        assert_eq!(
+            (settings[0].key.as_str(), settings[0].value.as_deref(), settings[0].version),
+            ("log.filter", None, 2)
+        );
+    }
+}

@@ -19,6 +19,9 @@ use crate::rig;
 /// The states of a run, as GitHub says them and as Pipecast shows them.
 const STATES: [(&str, &str); 3] = [("queued", "queued"), ("in_progress", "running"), ("success", "success")];
 
+/// Two workers that write about one repository wait for each other, so how many there are matters.
+const PIPELINES_OF_A_REPOSITORY: usize = 5;
+
 /// The id of the first run.
 const FIRST_RUN: usize = 1_000_000;
 
@@ -125,7 +128,8 @@ impl Load {
 
     fn request(&self, number: usize, target: SocketAddr) -> Vec<u8> {
         let (round, pipeline) = (number / self.pipelines, number % self.pipelines);
-        let body = rig::run(self.telling(number).0, 1 + pipeline, STATES[round % STATES.len()].0, round);
+        let repository = 501 + pipeline / PIPELINES_OF_A_REPOSITORY;
+        let body = rig::run_in(repository, self.telling(number).0, 1 + pipeline, STATES[round % STATES.len()].0, round);
         let tag: String = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes()), body.as_bytes())
             .as_ref()
             .iter()

@@ -64,6 +64,7 @@ async fn patient_edge(house: &Topology) -> (Process, Gate) {
     std::fs::create_dir_all(&data).unwrap();
     let settings = [
         ("PIPECAST_DATA_DIR", data.display().to_string()),
+        ("PIPECAST_KEYS__FILE", house.folder.join("keyring").display().to_string()),
         ("PIPECAST_SERVER__LISTEN", address.to_string()),
         ("PIPECAST_STORE__URL", Postgres::url_at(house.postgres.process.address())),
         ("PIPECAST_FABRIC__REDIS_URL", format!("redis://{}", house.redis.process.address())),

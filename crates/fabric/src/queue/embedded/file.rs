@@ -68,6 +68,15 @@ impl Change {
     }
 }
 
+/// What becomes of a buried message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is tried again, as if it were new.
+    Retried,
+    /// It is forgotten.
+    Dropped,
+}
+
 /// The schema is not one of this build's.
 #[derive(Debug, thiserror::Error)]
 #[error("its schema is {0}, this build knows {SCHEMA}")]
@@ -193,6 +202,34 @@ impl QueueFile {
         }
         sqlx::query("COMMIT").execute(&mut *connection).await?;
         Ok(())
+    }
+
+    /// Takes rows from among the dead, those that are there, in one transaction that has been synced when this returns: their ids, lanes
+    /// and sizes.
+    pub(super) async fn exhume(&mut self, ids: &[i64], fate: Fate) -> sqlx::Result<Vec<(i64, String, i64)>> {
+        let exhumed = self.write_exhumed(&json(ids), fate).await;
+        if exhumed.is_err() {
+            // Fails where SQLite has undone it already.
+            drop(sqlx::query("ROLLBACK").execute(&mut self.connection).await);
+        }
+        exhumed
+    }
+
+    async fn write_exhumed(&mut self, ids: &str, fate: Fate) -> sqlx::Result<Vec<(i64, String, i64)>> {
+        let connection = &mut self.connection;
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+        if fate == Fate::Retried {
+            sqlx::query("INSERT INTO messages (id, lane, body) SELECT id, lane, body FROM dead WHERE id IN (SELECT value FROM json_each(?))")
+                .bind(ids)
+                .execute(&mut *connection)
+                .await?;
+        }
+        let exhumed = sqlx::query_as("DELETE FROM dead WHERE id IN (SELECT value FROM json_each(?)) RETURNING id, lane, length(body)")
+            .bind(ids)
+            .fetch_all(&mut *connection)
+            .await?;
+        sqlx::query("COMMIT").execute(&mut *connection).await?;
+        Ok(exhumed)
     }
 
     /// Closes the connection; the lock goes with it.

@@ -7,15 +7,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use pipecast_model::{Lane, Timestamp};
 use sqlx::Row;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
 use tokio::time::Instant;
 
 use super::board::Board;
 use super::file::{json, unavailable};
-use crate::{Dead, Error, Result};
+use crate::{Dead, DeadId, Error, Result};
 
 /// Rows that are listed at once at the start.
 const PAGE: i64 = 10_000;
+
+const READ_DEAD: &str = "read buried messages from the queue file";
 
 /// A lane that this build does not know.
 #[derive(Debug, thiserror::Error)]
@@ -73,30 +75,51 @@ impl QueueReader {
         Ok(rows.into_iter().map(|row| (row.get(0), Bytes::from(row.get::<Vec<u8>, _>(1)))).collect())
     }
 
-    /// The oldest buried messages.
-    pub(super) async fn dead(&self, most: usize) -> Result<Vec<Dead>> {
-        let rows = sqlx::query("SELECT id, lane, failures, reason, buried_at, body FROM dead ORDER BY buried_at, id LIMIT ?")
+    /// Buried messages behind this instant and row.
+    pub(super) async fn list_dead(&self, after: (i64, i64), most: usize) -> Result<Vec<Dead>> {
+        const SQL: &str = "
+            SELECT id, lane, failures, reason, buried_at, body
+            FROM dead
+            WHERE (buried_at, id) > (?, ?)
+            ORDER BY buried_at, id
+            LIMIT ?";
+        let rows = sqlx::query(SQL)
+            .bind(after.0)
+            .bind(after.1)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
             .fetch_all(&self.0)
             .await
-            .map_err(unavailable("read buried messages from the queue file"))?;
-        rows.into_iter()
-            .map(|row| {
-                Ok(Dead {
-                    lane: lane(row.get(0), row.get(1))?,
-                    failures: row.get(2),
-                    reason: row.get(3),
-                    buried_at: Timestamp(row.get(4)),
-                    message: Bytes::from(row.get::<Vec<u8>, _>(5)),
-                })
-            })
-            .collect()
+            .map_err(unavailable(READ_DEAD))?;
+        rows.iter().map(dead).collect()
+    }
+
+    /// One buried message.
+    pub(super) async fn find_dead(&self, id: i64) -> Result<Option<Dead>> {
+        let row = sqlx::query("SELECT id, lane, failures, reason, buried_at, body FROM dead WHERE id = ?")
+            .bind(id)
+            .fetch_optional(&self.0)
+            .await
+            .map_err(unavailable(READ_DEAD))?;
+        row.as_ref().map(dead).transpose()
     }
 
     /// Ends the reading connections.
     pub(super) async fn close(&self) {
         self.0.close().await;
     }
+}
+
+fn dead(row: &SqliteRow) -> Result<Dead> {
+    let id: i64 = row.get(0);
+    Ok(Dead {
+        // In the order of their rows within an instant.
+        id: DeadId::buried_at(Timestamp(row.get(4)), &format!("{id:016x}")),
+        lane: lane(id, row.get(1))?,
+        failures: row.get(2),
+        reason: row.get(3),
+        buried_at: Timestamp(row.get(4)),
+        message: Bytes::from(row.get::<Vec<u8>, _>(5)),
+    })
 }
 
 pub(super) fn lane(id: i64, word: &str) -> Result<Lane> {

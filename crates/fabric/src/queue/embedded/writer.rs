@@ -12,7 +12,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 use super::Shared;
-use super::file::{Change, QueueFile};
+use super::file::{Change, Fate, QueueFile, unavailable};
+use super::reader::lane;
 use crate::{Error, Result};
 
 /// A group is committed when it has so many messages…
@@ -42,8 +43,19 @@ pub(super) enum Job {
     Insert(Insert),
     /// Write what became of claims, some time soon.
     Change(Vec<Change>),
+    /// Take messages from among the dead and answer.
+    Exhume(Exhumation),
     /// Write what has been asked, then end.
     Close,
+}
+
+/// Buried messages that are to be tried again or forgotten.
+#[derive(Debug)]
+pub(super) struct Exhumation {
+    pub(super) ids: Vec<i64>,
+    pub(super) fate: Fate,
+    /// How many there were.
+    pub(super) reply: oneshot::Sender<Result<u64>>,
 }
 
 /// A message to store.
@@ -77,6 +89,8 @@ pub(super) struct Writer {
     /// Bounded by the messages in the queue: each of them changes once between two hand-outs.
     changes: Vec<Change>,
     write_changes_at: Option<Instant>,
+    /// Bounded by the channel: they are done after each commit.
+    exhumations: Vec<Exhumation>,
     /// The last commit failed.
     failed: bool,
     closing: bool,
@@ -94,6 +108,7 @@ impl Writer {
             insert_bytes: 0,
             changes: Vec::new(),
             write_changes_at: None,
+            exhumations: Vec::new(),
             failed: false,
             closing: false,
             rate: Rate::new(),
@@ -105,6 +120,7 @@ impl Writer {
         while !self.closing {
             self.gather().await;
             self.write().await;
+            self.exhume().await;
         }
         while let Ok(job) = self.inbox.try_recv() {
             self.take(job);
@@ -113,12 +129,13 @@ impl Writer {
             }
         }
         self.write().await;
+        self.exhume().await;
         self.file.close().await;
     }
 
     /// Waits for something to write, and then for company where that is worth it.
     async fn gather(&mut self) {
-        while self.inserts.is_empty() && (self.changes.len() < CHANGES_ENOUGH || self.waits_after_failure()) && !self.closing {
+        while self.inserts.is_empty() && self.exhumations.is_empty() && (self.changes.len() < CHANGES_ENOUGH || self.waits_after_failure()) && !self.closing {
             let job = match self.write_changes_at {
                 Some(at) => match timeout_at(at, self.inbox.recv()).await {
                     Ok(job) => job,
@@ -158,6 +175,7 @@ impl Writer {
                 self.changes.extend(changes);
                 self.write_changes_at.get_or_insert_with(|| Instant::now() + CHANGES_WAIT);
             }
+            Job::Exhume(exhumation) => self.exhumations.push(exhumation),
             Job::Close => {
                 self.closing = true;
                 self.inbox.close();
@@ -226,6 +244,31 @@ impl Writer {
                     );
                 }
             }
+        }
+    }
+
+    /// Takes messages from among the dead, each asking in a transaction of its own; those that are tried again can be picked once that is
+    /// committed, under the ids that they had.
+    async fn exhume(&mut self) {
+        for Exhumation { ids, fate, reply } in std::mem::take(&mut self.exhumations) {
+            let exhumed = self
+                .file
+                .exhume(&ids, fate)
+                .await
+                .map_err(unavailable("take buried messages from the queue file"));
+            let count = exhumed.and_then(|rows| {
+                if fate == Fate::Retried {
+                    let mut board = self.shared.board();
+                    for (id, word, bytes) in &rows {
+                        board.restore(*id, lane(*id, word)?, 0, usize::try_from(*bytes).unwrap_or_default(), None);
+                    }
+                    board.show_depth();
+                }
+                Ok(rows.len() as u64)
+            });
+            self.shared.ready.notify_one();
+            // Whoever asked and has gone away needs no answer.
+            drop(reply.send(count));
         }
     }
 

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use pipecast_model::{Lane, Timestamp};
 
-use crate::Dead;
+use crate::{Dead, DeadId};
 
 const LANE: &str = "x-pipecast-lane";
 const FAILURES: &str = "x-pipecast-failures";
@@ -23,6 +24,8 @@ const FIRST_DEATH_REASON: &str = "x-first-death-reason";
 const FIRST_DEATH_QUEUE: &str = "x-first-death-queue";
 /// Longest reason that travels along, in bytes; all headers must fit into one frame.
 const LONGEST_REASON: usize = 4096;
+/// Bytes of the hash that names a buried message.
+const FINGERPRINT: usize = 16;
 /// Persistent: written to disk.
 const PERSISTENT: u8 = 2;
 
@@ -108,6 +111,7 @@ impl Letter {
         });
         let letter = Letter::read(&mut delivery, Lane::Bulk);
         Dead {
+            id: name(&letter),
             lane: letter.lane,
             message: letter.message,
             failures: letter.failures,
@@ -118,6 +122,14 @@ impl Letter {
             buried_at: letter.buried_at.unwrap_or(Timestamp(0)),
         }
     }
+}
+
+/// The same wherever and whenever it is looked at: when it was buried and what it is, for the broker has no name for a message.
+fn name(letter: &Letter) -> DeadId {
+    let buried_at = letter.buried_at.unwrap_or_default();
+    let hash = digest(&SHA256, &letter.message);
+    let fingerprint: String = hash.as_ref().iter().take(FINGERPRINT).map(|byte| format!("{byte:02x}")).collect();
+    DeadId::buried_at(buried_at, &fingerprint)
 }
 
 fn number(headers: &FieldTable, name: &str) -> Option<i64> {

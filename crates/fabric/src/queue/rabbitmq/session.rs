@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use lapin::Channel;
 use lapin::options::ConfirmSelectOptions;
 use lapin::uri::AMQPUri;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::RabbitmqOptions;
 use super::line::{Line, SETTLING_IN, within};
@@ -37,21 +37,52 @@ impl Session {
         within(options.connect_timeout * SETTLING_IN, Session::settle_in(uri, options)).await
     }
 
+    /// The connection lives on a thread of its own, with the postman: whoever sends is on another one anyway, a runtime with several
+    /// threads wakes a second one for each message to look whether there is more to do, and while the postman lingers, confirms gather in
+    /// the socket. The thread ends with the session.
     async fn settle_in(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<Session> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (mut opened, opening) = oneshot::channel();
+        let (uri, options) = (uri.clone(), options.clone());
+        std::thread::Builder::new().name("postman".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let inbox = tokio::select! {
+                    session = Session::settle_here(&uri, &options) => match session {
+                        Ok((session, inbox)) => {
+                            let channel = session.channel.clone();
+                            opened.send(Ok(session)).is_ok().then_some((channel, inbox))
+                        }
+                        Err(error) => {
+                            drop(opened.send(Err(error)));
+                            None
+                        }
+                    },
+                    // Nobody waits for it any more.
+                    () = opened.closed() => None,
+                };
+                if let Some((channel, inbox)) = inbox {
+                    postman::deliver(channel, inbox).await;
+                }
+            });
+        })?;
+        opening.await.map_err(|_| io::Error::other("the postman has ended"))?
+    }
+
+    async fn settle_here(uri: &AMQPUri, options: &RabbitmqOptions) -> lapin::Result<(Session, mpsc::Receiver<Parcel>)> {
         let line = Line::open(uri, options, "pipecast publishing").await?;
         topology::declare(&line.connection, &options.prefix).await?;
         let channel = line.connection.create_channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let (parcels, inbox) = mpsc::channel(PARCELS);
-        employ(channel.clone(), inbox)?;
-        Ok(Session {
+        let session = Session {
             line,
             channel,
             parcels,
             asking: tokio::sync::Mutex::new(None),
             incomplete: false.into(),
             silent: false.into(),
-        })
+        };
+        Ok((session, inbox))
     }
 
     /// Whether there is still a connection, and a postman on it.
@@ -76,14 +107,4 @@ impl Session {
         *asking = Some(channel);
         Ok(count)
     }
-}
-
-/// Gives the postman a thread of its own. Whoever sends is on another thread anyway, and a runtime with several of them wakes a second
-/// one for each message to look whether there is more to do. It ends with the session.
-fn employ(channel: Channel, inbox: mpsc::Receiver<Parcel>) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    std::thread::Builder::new()
-        .name("postman".to_owned())
-        .spawn(move || runtime.block_on(postman::deliver(channel, inbox)))?;
-    Ok(())
 }

@@ -1,0 +1,135 @@
+//! Users as they are made and changed. There is always an admin left who may come in.
+//! Knows nothing of requests.
+
+use pipecast_auth::Shown;
+use pipecast_model::{Role, SessionId, Timestamp, UserId};
+use pipecast_store::audit::{By, Entry};
+use pipecast_store::{Ended, NewUser, Tx, User};
+use serde_json::{Value, json};
+
+use super::{Accounts, Error};
+
+impl Accounts {
+    /// Makes an account.
+    ///
+    /// # Errors
+    /// `NameTaken`, `Weak`, `Busy`.
+    pub async fn create_user(&self, mut user: NewUser, password: Option<Shown>, by: By) -> Result<User, Error> {
+        if let Some(password) = password {
+            user.password = Some(self.hash(password.expose(), &user.name, false).await?);
+        }
+        let mut tx = self.writer.begin().await?;
+        let id = tx.create_user(&user).await?.ok_or(Error::NameTaken)?;
+        let created = tx.hold_user(id).await?.ok_or(Error::Gone)?;
+        tx.audit(Entry::new(by, "user.create").on("user", id, &created.name).after(told(&created)));
+        tx.commit().await?;
+        Ok(created)
+    }
+
+    /// Changes an account as `change` says, which sees it as it is now. Whoever may not come in any more has no session and no token left.
+    ///
+    /// # Errors
+    /// Those of `change`; `Gone`, `NameTaken`, `LastAdmin`.
+    pub async fn change_user<E: From<Error>>(&self, id: UserId, by: By, change: impl FnOnce(&mut User) -> Result<(), E>) -> Result<User, E> {
+        let mut tx = self.writer.begin().await.map_err(Error::from)?;
+        let mut user = tx.hold_user(id).await.map_err(Error::from)?.ok_or(Error::Gone)?;
+        let before = user.clone();
+        change(&mut user)?;
+        let changed = write(&mut tx, &before, &user).await?;
+        tx.audit(
+            Entry::new(by, "user.change")
+                .on("user", id, &changed.name)
+                .changed(told(&before), told(&changed)),
+        );
+        tx.commit().await.map_err(Error::from)?;
+        self.gatekeeper.forget();
+        Ok(changed)
+    }
+
+    /// Gives a user another password. All their sessions end but `except`.
+    ///
+    /// # Errors
+    /// `Gone`, `Weak`, `Busy`.
+    pub async fn set_password(&self, id: UserId, password: &Shown, except: Option<SessionId>, by: By) -> Result<(), Error> {
+        let user = self.reader.find_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
+        let phc = self.hash(password.expose(), &user.name, user.has_totp).await?;
+        let mut tx = self.writer.begin().await?;
+        tx.set_password(id, &phc).await?;
+        tx.end_sessions(id, except, Ended::Password).await?;
+        tx.audit(Entry::new(by, "user.password").on("user", id, &user.name));
+        tx.commit().await?;
+        self.gatekeeper.forget();
+        Ok(())
+    }
+
+    /// Gives oneself another password, for which one has to know the one before.
+    ///
+    /// # Errors
+    /// `Refused`, `Weak`, `Busy`.
+    pub async fn change_password(&self, id: UserId, before: &str, password: &Shown, session: SessionId, by: By) -> Result<(), Error> {
+        self.confirm_password(id, before).await?;
+        self.set_password(id, password, Some(session), by).await
+    }
+
+    /// That somebody who has a session also knows the password.
+    ///
+    /// # Errors
+    /// `Refused`, `Busy`.
+    pub async fn confirm_password(&self, id: UserId, password: &str) -> Result<(), Error> {
+        let phc = self.reader.find_password(id).await?;
+        match self.passwords.verify(phc.as_deref(), password).await? {
+            true => Ok(()),
+            false => Err(Error::Refused),
+        }
+    }
+
+    /// Ends all sessions of a user, and says how many.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn end_sessions(&self, id: UserId, by: By) -> Result<u64, Error> {
+        let mut tx = self.writer.begin().await?;
+        let ended = tx.end_sessions(id, None, Ended::Revoked).await?;
+        tx.audit(Entry::new(by, "user.end_sessions").on("user", id, ""));
+        tx.commit().await?;
+        self.gatekeeper.forget();
+        Ok(ended)
+    }
+}
+
+/// An account as the audit shows it.
+fn told(user: &User) -> Value {
+    json!({
+        "name": user.name, "display_name": user.display_name, "email": user.email, "role": user.role,
+        "disabled": user.disabled_at.is_some(), "deleted": user.deleted_at.is_some(),
+    })
+}
+
+/// Whether somebody may come in.
+fn is_in(user: &User) -> bool {
+    user.disabled_at.is_none() && user.deleted_at.is_none()
+}
+
+async fn write(tx: &mut Tx, before: &User, user: &User) -> Result<User, Error> {
+    if !tx.write_user(user).await? {
+        return Err(Error::NameTaken);
+    }
+    let was_admin = is_in(before) && before.role == Some(Role::Admin);
+    // Two admins who take each other's role away at once would both see the other one, so the look comes after the writing, and in a row
+    // that both of them have to write.
+    if was_admin && (!is_in(user) || user.role != Some(Role::Admin)) {
+        tx.hold_admins().await?;
+        if tx.count_admins().await? == 0 {
+            return Err(Error::LastAdmin);
+        }
+    }
+    if is_in(before) && !is_in(user) {
+        tx.end_sessions(user.id, None, Ended::Revoked).await?;
+    }
+    tx.hold_user(user.id).await?.ok_or(Error::Gone)
+}
+
+/// When an account was disabled, by what is wanted now.
+pub(crate) fn disabled_at(before: Option<Timestamp>, disabled: bool) -> Option<Timestamp> {
+    disabled.then(|| before.unwrap_or_else(Timestamp::now))
+}

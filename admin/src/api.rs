@@ -1,0 +1,107 @@
+//! The admin's HTTP API under `/admin/v1`: one file a resource, and here where they come together and how errors become answers.
+//! Knows nothing of listeners: the composition root puts what the handlers need beside the routes.
+//!
+//! Who may call a handler stands in its arguments: [`pipecast_http::May`] with a permission, [`pipecast_http::SignedIn`], or neither for
+//! the few that have to be open, which `tests/it` lists by name.
+
+use std::ops::Deref;
+
+use actix_web::http::header;
+use actix_web::middleware::{DefaultHeaders, from_fn};
+use pipecast_http::caller::admit;
+use pipecast_http::{Code, Fault, Problem};
+use pipecast_store::Reader;
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::accounts::Error;
+
+mod audit;
+mod dead_letters;
+mod deliveries;
+mod keys;
+mod me;
+mod members;
+mod notification_targets;
+mod pipelines;
+mod projects;
+mod retention_policies;
+mod sessions;
+mod settings;
+mod setup;
+mod sources;
+mod tickets;
+mod tokens;
+mod users;
+
+/// All routes of the admin.
+pub fn routes(config: &mut ServiceConfig) {
+    config.service(
+        scope("/admin/v1")
+            .wrap(from_fn(admit))
+            .wrap(headers())
+            .configure(setup::routes)
+            .configure(keys::routes)
+            .configure(sessions::routes)
+            .configure(me::routes)
+            .configure(users::routes)
+            .configure(members::routes)
+            .configure(tokens::routes)
+            .configure(audit::routes)
+            .configure(deliveries::routes)
+            .configure(dead_letters::routes)
+            .configure(settings::routes)
+            .configure(retention_policies::routes)
+            .configure(notification_targets::routes)
+            .configure(sources::routes)
+            .configure(projects::routes)
+            .configure(pipelines::routes),
+    );
+    config.service(scope("/api/ws-tickets").wrap(from_fn(admit)).wrap(headers()).configure(tickets::routes));
+}
+
+/// Nothing of this is to be kept by anybody between us and the caller.
+fn headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::CACHE_CONTROL, "no-store"))
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+}
+
+/// Reads the primary: who has changed something sees it in the next answer, wherever lists are read.
+pub struct Primary(pub Reader);
+
+impl Deref for Primary {
+    type Target = Reader;
+
+    fn deref(&self) -> &Reader {
+        &self.0
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Refused => Problem::new(Code::LoginRefused),
+            Error::SecondFactor => Problem::new(Code::SecondFactor).detail("send `code` with a code of the authenticator app, or a recovery code"),
+            Error::Wait(wait) => Problem::new(Code::TooMany)
+                .detail("too many logins have failed; wait before the next")
+                .retry_exactly(wait),
+            Error::Busy(_) => Problem::new(Code::Unavailable).retry_after(std::time::Duration::from_secs(2)),
+            Error::Ended => Problem::new(Code::TokenRefused).detail("the session has ended; log in again"),
+            Error::NoSetup => Problem::new(Code::NotFound).detail("there is no setup, or not with this token"),
+            Error::NameTaken => Problem::new(Code::Conflict).faults(vec![Fault::new("/name", "taken", "another account has this name")]),
+            Error::Weak(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/password", "weak", why)]),
+            Error::Gone => Problem::new(Code::NotFound),
+            Error::LastAdmin => Problem::new(Code::Conflict).detail("this is the last admin who may come in; make another one first"),
+            Error::FactorExists => Problem::new(Code::Conflict).detail("there is a second factor already; take it away first"),
+            Error::Beyond(permissions) => {
+                let words: Vec<_> = permissions.iter().map(|permission| permission.word()).collect();
+                let detail = format!("you may not do this there yourself: {}", words.join(", "));
+                Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
+            }
+            Error::Store(error) => error.into(),
+        }
+    }
+}

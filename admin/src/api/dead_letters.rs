@@ -1,0 +1,204 @@
+//! `/admin/v1/dead-letters`: what the queue has given up; tried again, or dropped.
+//! Knows nothing of why it was given up.
+
+use actix_web::{HttpResponse, delete, get, post, web};
+use pipecast_fabric::{DeadId, Queue};
+use pipecast_http::problem::Body as ProblemBody;
+use pipecast_http::query::Nothing;
+use pipecast_http::right;
+use pipecast_http::{Code, Cursor, Fault, Input, Limit, May, Page, Problem, Query, Visit};
+use pipecast_store::{Sight, Writer};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::dead_letters::{self, DeadLetter, Error, Fate, MOST, settle};
+
+/// The routes of this file.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(list_dead_letters)
+        .service(find_dead_letter)
+        .service(retry_dead_letters)
+        .service(drop_dead_letters)
+        .service(retry_dead_letter)
+        .service(drop_dead_letter);
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DeadLetterFilter {
+    /// How many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<String>>,
+}
+
+/// Several of them.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Chosen {
+    /// Their ids, 1 to 200.
+    #[schema(min_items = 1, max_items = 200)]
+    ids: Vec<String>,
+}
+
+/// How many it was done to.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Settled {
+    /// Those that were still there.
+    settled: u64,
+}
+
+/// What the queue has given up, the longest buried first.
+#[utoipa::path(
+    tag = "dead letters",
+    params(DeadLetterFilter),
+    responses((status = 200, body = Page<DeadLetter>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[get("/dead-letters")]
+async fn list_dead_letters(may: May<right::DeliveriesRead>, filter: Query<DeadLetterFilter>, queue: web::Data<dyn Queue>) -> Result<Page<DeadLetter>, Problem> {
+    everywhere(&may.sight())?;
+    let Query(DeadLetterFilter { limit, cursor }) = filter;
+    let after = cursor.map(|Cursor(id)| DeadId(id));
+    let most = usize::try_from(limit.rows()).unwrap_or(MOST);
+    let dead = queue.list_dead(after.as_ref(), most).await?;
+    Ok(Page::new(dead, limit, |dead| dead.id.0.clone(), DeadLetter::from))
+}
+
+/// One of them.
+#[utoipa::path(
+    tag = "dead letters",
+    params(("dead_letter_id" = String, Path)),
+    responses((status = 200, body = DeadLetter), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[get("/dead-letters/{dead_letter_id}")]
+async fn find_dead_letter(
+    may: May<right::DeliveriesRead>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+    queue: web::Data<dyn Queue>,
+) -> Result<web::Json<DeadLetter>, Problem> {
+    everywhere(&may.sight())?;
+    let id = DeadId(id.into_inner());
+    let dead = queue.find_dead(&id).await?;
+    dead.map(|dead| web::Json(dead.into())).ok_or_else(|| gone(&id))
+}
+
+/// Tries one again, as if it were new.
+#[utoipa::path(
+    tag = "dead letters",
+    params(("dead_letter_id" = String, Path)),
+    responses((status = 202, body = Settled), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[post("/dead-letters/{dead_letter_id}/retry")]
+async fn retry_dead_letter(
+    may: May<right::DeliveriesReplay>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+    visit: Visit,
+    queue: web::Data<dyn Queue>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&may.sight())?;
+    let id = DeadId(id.into_inner());
+    match settle(queue.get_ref(), &writer, std::slice::from_ref(&id), Fate::Retry, may.by(&visit)).await? {
+        0 => Err(gone(&id)),
+        settled => Ok(HttpResponse::Accepted().json(Settled { settled })),
+    }
+}
+
+/// Drops one for ever: what it tells is lost, unless its host sends it again.
+#[utoipa::path(
+    tag = "dead letters",
+    params(("dead_letter_id" = String, Path)),
+    responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[delete("/dead-letters/{dead_letter_id}")]
+async fn drop_dead_letter(
+    may: May<right::DeliveriesReplay>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+    visit: Visit,
+    queue: web::Data<dyn Queue>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&may.sight())?;
+    let id = DeadId(id.into_inner());
+    match settle(queue.get_ref(), &writer, std::slice::from_ref(&id), Fate::Drop, may.by(&visit)).await? {
+        0 => Err(gone(&id)),
+        _ => Ok(HttpResponse::NoContent().finish()),
+    }
+}
+
+/// Tries several again, as if they were new; those that are no longer there are passed over.
+#[utoipa::path(
+    tag = "dead letters",
+    request_body = Chosen,
+    responses((status = 202, body = Settled), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[post("/dead-letters/retry")]
+async fn retry_dead_letters(
+    may: May<right::DeliveriesReplay>,
+    chosen: Input<Chosen>,
+    visit: Visit,
+    queue: web::Data<dyn Queue>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&may.sight())?;
+    let settled = settle(queue.get_ref(), &writer, &ids(chosen)?, Fate::Retry, may.by(&visit)).await?;
+    Ok(HttpResponse::Accepted().json(Settled { settled }))
+}
+
+/// Drops several for ever; those that are no longer there are passed over.
+#[utoipa::path(
+    tag = "dead letters",
+    request_body = Chosen,
+    responses((status = 200, body = Settled), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody))
+)]
+#[post("/dead-letters/drop")]
+async fn drop_dead_letters(
+    may: May<right::DeliveriesReplay>,
+    chosen: Input<Chosen>,
+    visit: Visit,
+    queue: web::Data<dyn Queue>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&may.sight())?;
+    let settled = settle(queue.get_ref(), &writer, &ids(chosen)?, Fate::Drop, may.by(&visit)).await?;
+    Ok(HttpResponse::Ok().json(Settled { settled }))
+}
+
+/// What lies among the dead was never understood, so nobody knows its project: it is for those who may see everything.
+fn everywhere(sight: &Sight) -> Result<(), Problem> {
+    match sight {
+        Sight::All => Ok(()),
+        Sight::Projects { .. } => Err(Problem::new(Code::Forbidden).detail("dead letters belong to no project; this takes the permission everywhere")),
+    }
+}
+
+fn ids(Input(Chosen { ids }): Input<Chosen>) -> Result<Vec<DeadId>, Problem> {
+    if ids.is_empty() || ids.len() > MOST {
+        let fault = Fault::new("/ids", "count", format!("name 1 to {MOST} of them"));
+        return Err(Problem::new(Code::Invalid).faults(vec![fault]));
+    }
+    Ok(ids.into_iter().map(DeadId).collect())
+}
+
+fn gone(id: &DeadId) -> Problem {
+    Problem::no_such("dead letter", id.0.chars().take(80).collect::<String>())
+}
+
+impl From<dead_letters::Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Store(error) => error.into(),
+            Error::Queue(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `/admin/v1/retention-policies`: projects whose deliveries are kept for another time than everywhere, which is what the settings
+//! `retention.bodies` and `retention.deliveries` say.
+//! Knows nothing of how anything is taken away.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
+use pipecast_http::conditional::{changed, created, etag, show};
+use pipecast_http::problem::Body as ProblemBody;
+use pipecast_http::query::Nothing;
+use pipecast_http::right::{SettingsManage, SettingsRead};
+use pipecast_http::{Code, Cursor, Fault, Faults, Field, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit};
+use pipecast_model::quantity::{parse_duration, told_duration};
+use pipecast_model::{ProjectId, Timestamp};
+use pipecast_store::audit::Entry;
+use pipecast_store::{Reader, RetentionPolicy, Writer};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::IntoParams;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::Primary;
+
+/// A day is the least that the ledger has to know to tell a repeated body.
+const LEAST_DELIVERIES: Duration = Duration::from_secs(86_400);
+
+/// Ten years.
+const MOST: Duration = Duration::from_secs(3_650 * 86_400);
+
+/// The routes of this file.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(list_retention_policies)
+        .service(create_retention_policy)
+        .service(find_retention_policy)
+        .service(change_retention_policy)
+        .service(delete_retention_policy);
+}
+
+/// How long what is kept of a project.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = RetentionPolicy)]
+struct Shape {
+    project_id: ProjectId,
+    /// Bodies of its deliveries; null: as everywhere.
+    #[schema(example = "90d")]
+    bodies: Option<String>,
+    /// Its part of the ledger; null: as everywhere.
+    #[schema(example = "365d")]
+    deliveries: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<RetentionPolicy> for Shape {
+    fn from(policy: RetentionPolicy) -> Self {
+        let told = |micros: i64| told_duration(Duration::from_micros(micros.unsigned_abs()));
+        Shape {
+            project_id: policy.project_id,
+            bodies: policy.bodies.map(told),
+            deliveries: policy.deliveries.map(told),
+            created_at: policy.created_at,
+            updated_at: policy.updated_at,
+        }
+    }
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct PolicyFilter {
+    /// How many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<ProjectId>>,
+}
+
+/// A policy to be.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPolicy {
+    project_id: ProjectId,
+    /// From `0s` to `3650d`.
+    #[schema(example = "90d")]
+    bodies: Option<String>,
+    /// From `1d` to `3650d`.
+    #[schema(example = "365d")]
+    deliveries: Option<String>,
+}
+
+/// What is to be different.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicyChange {
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    bodies: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    deliveries: Field<String>,
+}
+
+/// Policies by project.
+#[utoipa::path(
+    tag = "retention policies",
+    params(PolicyFilter),
+    responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
+)]
+#[get("/retention-policies")]
+async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilter>, reader: web::Data<Primary>) -> Result<Page<Shape>, Problem> {
+    let Query(PolicyFilter { limit, cursor }) = filter;
+    let policies = reader.list_retention_policies(cursor.map(|Cursor(id)| id), limit.rows()).await?;
+    Ok(Page::new(policies, limit, |policy| policy.project_id, Shape::from))
+}
+
+/// Gives a project a policy of its own.
+#[utoipa::path(
+    tag = "retention policies",
+    request_body = NewPolicy,
+    responses(
+        (status = 201, body = Shape),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The project has one"),
+        (status = 422, body = ProblemBody),
+    )
+)]
+#[post("/retention-policies")]
+async fn create_retention_policy(
+    may: May<SettingsManage>,
+    body: Input<NewPolicy>,
+    visit: Visit,
+    reader: web::Data<Primary>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    let Input(NewPolicy {
+        project_id,
+        bodies,
+        deliveries,
+    }) = body;
+    let (of_bodies, of_deliveries) = ages(bodies.as_deref(), deliveries.as_deref())?;
+    let mut tx = writer.begin().await?;
+    if !tx.create_retention_policy(project_id, of_bodies, of_deliveries).await? {
+        drop(tx);
+        return Err(match reader.find_retention_policy(project_id).await? {
+            Some(_) => Problem::new(Code::Conflict).detail("the project has a policy; change that"),
+            None => Problem::new(Code::Invalid).faults(vec![Fault::new("/project_id", "unknown", "there is no such project")]),
+        });
+    }
+    let entry = Entry::new(may.by(&visit), "retention_policy.create")
+        .on("retention_policy", project_id, "")
+        .of(project_id);
+    tx.audit(entry.after(json!({ "bodies": bodies, "deliveries": deliveries })));
+    tx.commit().await?;
+    let policy = found(&reader, project_id).await?;
+    Ok(created(
+        policy.version,
+        &format!("/admin/v1/retention-policies/{project_id}"),
+        &Shape::from(policy),
+    ))
+}
+
+/// The policy of a project.
+#[utoipa::path(
+    tag = "retention policies",
+    params(("project_id" = i64, Path)),
+    responses((status = 200, body = Shape), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+)]
+#[get("/retention-policies/{project_id}")]
+async fn find_retention_policy(
+    request: HttpRequest,
+    _: May<SettingsRead>,
+    id: web::Path<ProjectId>,
+    _: Query<Nothing>,
+    reader: web::Data<Primary>,
+) -> Result<HttpResponse, Problem> {
+    let policy = found(&reader, *id).await?;
+    Ok(show(&request, policy.version, &Shape::from(policy)))
+}
+
+/// Changes a policy.
+#[utoipa::path(
+    tag = "retention policies",
+    params(("project_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    request_body(content = PolicyChange, content_type = "application/merge-patch+json"),
+    responses(
+        (status = 200, body = Shape),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 412, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+        (status = 428, body = ProblemBody),
+    )
+)]
+#[patch("/retention-policies/{project_id}")]
+async fn change_retention_policy(
+    may: May<SettingsManage>,
+    id: web::Path<ProjectId>,
+    version: IfMatch,
+    body: Patch<PolicyChange>,
+    visit: Visit,
+    reader: web::Data<Primary>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    let Patch(PolicyChange { bodies, deliveries }) = body;
+    let before = found(&reader, *id).await?;
+    version.check(before.version)?;
+    let (of_bodies, of_deliveries) = ages(bodies.value().map(String::as_str), deliveries.value().map(String::as_str))?;
+    let after = RetentionPolicy {
+        bodies: patched(&bodies, of_bodies, before.bodies),
+        deliveries: patched(&deliveries, of_deliveries, before.deliveries),
+        ..before.clone()
+    };
+    let mut tx = writer.begin().await?;
+    if !tx.update_retention_policy(&after).await? {
+        drop(tx);
+        return Err(stale(&reader, *id).await);
+    }
+    let entry = Entry::new(may.by(&visit), "retention_policy.update").on("retention_policy", *id, "").of(*id);
+    tx.audit(entry.changed(json!(Shape::from(before)), json!(Shape::from(after))));
+    tx.commit().await?;
+    let policy = found(&reader, *id).await?;
+    Ok(changed(policy.version, &Shape::from(policy)))
+}
+
+/// Takes a policy away: from then on what is older than everywhere goes.
+#[utoipa::path(
+    tag = "retention policies",
+    params(("project_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    responses(
+        (status = 204),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 412, body = ProblemBody),
+        (status = 428, body = ProblemBody),
+    )
+)]
+#[delete("/retention-policies/{project_id}")]
+async fn delete_retention_policy(
+    may: May<SettingsManage>,
+    id: web::Path<ProjectId>,
+    version: IfMatch,
+    visit: Visit,
+    reader: web::Data<Primary>,
+    writer: web::Data<Writer>,
+) -> Result<HttpResponse, Problem> {
+    let before = found(&reader, *id).await?;
+    version.check(before.version)?;
+    let mut tx = writer.begin().await?;
+    if !tx.delete_retention_policy(*id, before.version).await? {
+        drop(tx);
+        return Err(stale(&reader, *id).await);
+    }
+    let entry = Entry::new(may.by(&visit), "retention_policy.delete").on("retention_policy", *id, "").of(*id);
+    tx.audit(entry.before(json!(Shape::from(before))));
+    tx.commit().await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+async fn found(reader: &Reader, id: ProjectId) -> Result<RetentionPolicy, Problem> {
+    let policy = reader.find_retention_policy(id).await?;
+    policy.ok_or_else(|| Problem::no_such("retention policy of project", id))
+}
+
+/// Somebody was faster.
+async fn stale(reader: &Reader, id: ProjectId) -> Problem {
+    match found(reader, id).await {
+        Ok(policy) => Problem::new(Code::Stale).etag(etag(policy.version)),
+        Err(problem) => problem,
+    }
+}
+
+/// Both ages in microseconds.
+fn ages(bodies: Option<&str>, deliveries: Option<&str>) -> Result<(Option<i64>, Option<i64>), Problem> {
+    let mut faults = Faults::default();
+    let mut read = |path: &str, text: Option<&str>, least: Duration| {
+        let text = text?;
+        let age = parse_duration(text).filter(|age| (least..=MOST).contains(age));
+        let would_fit = format!("write a duration from {} to {}, as \"90d\"", told_duration(least), told_duration(MOST));
+        faults.note(age.is_none(), path, "unfit", would_fit);
+        age.and_then(|age| i64::try_from(age.as_micros()).ok())
+    };
+    let ages = (read("/bodies", bodies, Duration::ZERO), read("/deliveries", deliveries, LEAST_DELIVERIES));
+    faults.end().map(|()| ages)
+}
+
+fn patched(field: &Field<String>, set: Option<i64>, before: Option<i64>) -> Option<i64> {
+    match field {
+        Field::Kept => before,
+        Field::Cleared => None,
+        Field::Set(_) => set,
+    }
+}

@@ -1,0 +1,108 @@
+//! `/admin/v1/settings`: what can be changed while the service runs.
+//! Knows nothing of single settings.
+
+use actix_web::{HttpRequest, HttpResponse, get, patch, web};
+use pipecast_http::conditional::{changed, etag, show};
+use pipecast_http::problem::Body as ProblemBody;
+use pipecast_http::query::Nothing;
+use pipecast_http::right::{SettingsManage, SettingsRead};
+use pipecast_http::{Code, Fault, Field, IfMatch, May, Patch, Problem, Query, Visit};
+use serde::{Deserialize, Serialize};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::settings::{self, Error, Setting, Settings};
+
+/// The routes of this file.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config.service(list_settings).service(find_setting).service(change_setting);
+}
+
+/// All of them: there are few, so there are no pages.
+#[derive(Serialize, utoipa::ToSchema)]
+struct AllSettings {
+    /// By key.
+    items: Vec<Setting>,
+}
+
+/// What is to be different.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct SettingChange {
+    /// As it would be written in the configuration: `"7d"`, `"512MiB"`, `"200"`. Null: as each process is configured.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, example = "7d")]
+    value: Field<String>,
+}
+
+/// What can be changed while the service runs, and where what holds comes from.
+#[utoipa::path(tag = "settings", responses((status = 200, body = AllSettings), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody)))]
+#[get("/settings")]
+async fn list_settings(_: May<SettingsRead>, _: Query<Nothing>, settings: web::Data<Settings>) -> Result<web::Json<AllSettings>, Problem> {
+    let items = settings.list().await?;
+    Ok(web::Json(AllSettings { items }))
+}
+
+/// One setting.
+#[utoipa::path(
+    tag = "settings",
+    params(("key" = String, Path, example = "retention.bodies")),
+    responses((status = 200, body = Setting), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+)]
+#[get("/settings/{key}")]
+async fn find_setting(
+    request: HttpRequest,
+    _: May<SettingsRead>,
+    key: web::Path<String>,
+    _: Query<Nothing>,
+    settings: web::Data<Settings>,
+) -> Result<HttpResponse, Problem> {
+    let setting = settings.find(&key).await?;
+    Ok(show(&request, setting.version, &setting))
+}
+
+/// Changes a setting on every process, within seconds and without a restart.
+#[utoipa::path(
+    tag = "settings",
+    params(("key" = String, Path, example = "retention.bodies"), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    request_body(content = SettingChange, content_type = "application/merge-patch+json"),
+    responses(
+        (status = 200, body = Setting),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 412, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+        (status = 428, body = ProblemBody),
+    )
+)]
+#[patch("/settings/{key}")]
+async fn change_setting(
+    may: May<SettingsManage>,
+    key: web::Path<String>,
+    version: IfMatch,
+    body: Patch<SettingChange>,
+    visit: Visit,
+    settings: web::Data<Settings>,
+) -> Result<HttpResponse, Problem> {
+    let Patch(SettingChange { value }) = body;
+    let before = settings.find(&key).await?;
+    version.check(before.version)?;
+    let value = match value {
+        Field::Kept => return Ok(changed(before.version, &before)),
+        Field::Cleared => None,
+        Field::Set(value) => Some(value),
+    };
+    let setting = settings.set(&key, value.as_deref(), before.version, may.by(&visit)).await?;
+    Ok(changed(setting.version, &setting))
+}
+
+impl From<settings::Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unknown(key) => Problem::no_such("setting", key),
+            Error::Unfit(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/value", "unfit", why)]),
+            Error::Stale(setting) => Problem::new(Code::Stale).etag(etag(setting.version)),
+            Error::Store(error) => error.into(),
+        }
+    }
+}

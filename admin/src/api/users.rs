@@ -1,0 +1,395 @@
+//! `/admin/v1/users`: accounts, what they are everywhere, and their sessions.
+//! Knows nothing of what they are in single projects.
+
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
+use pipecast_auth::Shown;
+use pipecast_http::conditional::{changed, created, show};
+use pipecast_http::problem::Body as ProblemBody;
+use pipecast_http::query::Nothing;
+use pipecast_http::{Cursor, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
+use pipecast_model::{Role, Timestamp, UserId};
+use pipecast_store::{NewUser, User, UserQuery};
+use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::me::check_name;
+use crate::accounts::Accounts;
+use crate::accounts::users::disabled_at;
+
+/// The routes of this file.
+pub(super) fn routes(config: &mut ServiceConfig) {
+    config
+        .service(list_users)
+        .service(create_user)
+        .service(find_user)
+        .service(change_user)
+        .service(delete_user)
+        .service(restore_user)
+        .service(set_password)
+        .service(end_user_sessions);
+}
+
+/// An account.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = User)]
+struct Shape {
+    id: UserId,
+    /// What they log in with.
+    #[schema(example = "ada")]
+    name: String,
+    display_name: Option<String>,
+    email: Option<String>,
+    /// What they are everywhere; null: only what their memberships give.
+    role: Option<Role>,
+    /// Whether they may not come in.
+    disabled: bool,
+    /// Whether they can log in with a password.
+    has_password: bool,
+    /// Whether a second factor is asked for.
+    has_second_factor: bool,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+    /// Since when they are gone; they can be restored.
+    deleted_at: Option<Timestamp>,
+}
+
+impl From<User> for Shape {
+    fn from(user: User) -> Self {
+        Shape {
+            id: user.id,
+            name: user.name,
+            display_name: user.display_name,
+            email: user.email,
+            role: user.role,
+            disabled: user.disabled_at.is_some(),
+            has_password: user.has_password,
+            has_second_factor: user.has_totp,
+            created_at: user.created_at,
+            updated_at: user.updated_at,
+            deleted_at: user.deleted_at,
+        }
+    }
+}
+
+/// Which users.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only whose name, display name or address contains this, in any case.
+    q: Option<String>,
+    /// Only with this role everywhere.
+    role: Option<Role>,
+    /// `only`: the deleted ones instead of the others.
+    #[param(inline)]
+    deleted: Option<Deleted>,
+    /// `id`: the oldest first; `-id`: the newest.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "id,name")]
+    fields: Fields,
+    /// How many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<UserId>>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Deleted {
+    Only,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[default]
+    #[serde(rename = "id")]
+    Oldest,
+    #[serde(rename = "-id")]
+    Newest,
+}
+
+/// An account to be.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewAccount {
+    #[schema(example = "ada", max_length = 64)]
+    name: String,
+    #[schema(max_length = 200)]
+    display_name: Option<String>,
+    #[schema(max_length = 254)]
+    email: Option<String>,
+    role: Option<Role>,
+    /// At least 15 characters; without one they cannot log in yet.
+    #[schema(format = "password")]
+    password: Option<String>,
+}
+
+/// What is to be different.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct AccountChange {
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    display_name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    email: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<Role>)]
+    role: Field<Role>,
+    /// Whoever is disabled has no session left, and no token of theirs is good.
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    disabled: Field<bool>,
+}
+
+/// Another password.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+struct NewPassword {
+    #[schema(format = "password")]
+    password: String,
+}
+
+/// Accounts.
+#[utoipa::path(
+    tag = "users",
+    params(Filter),
+    responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
+)]
+#[get("/users")]
+async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::Data<Accounts>) -> Result<Page<serde_json::Value>, Problem> {
+    let Query(filter) = filter;
+    let query = UserQuery {
+        text: filter.q,
+        role: filter.role,
+        deleted: filter.deleted.is_some(),
+        descending: filter.sort == Order::Newest,
+        after: filter.cursor.map(|Cursor(id)| id),
+        limit: filter.limit.rows(),
+    };
+    let users = accounts.reader().list_users(&query).await?;
+    sparse(Page::new(users, filter.limit, |user| user.id, Shape::from), &filter.fields)
+}
+
+/// Makes an account.
+#[utoipa::path(
+    tag = "users",
+    request_body = NewAccount,
+    responses(
+        (status = 201, body = Shape),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The name is taken"),
+        (status = 422, body = ProblemBody),
+    )
+)]
+#[post("/users")]
+async fn create_user(may: May<UsersManage>, visit: Visit, body: Input<NewAccount>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+    let Input(wanted) = body;
+    let mut faults = Faults::default();
+    check_name(&mut faults, "/name", &wanted.name);
+    check(&mut faults, wanted.display_name.as_deref(), wanted.email.as_deref()).end()?;
+    let user = NewUser {
+        name: wanted.name.trim().to_owned(),
+        display_name: wanted.display_name,
+        email: wanted.email,
+        role: wanted.role,
+        password: None,
+    };
+    let user = accounts.create_user(user, wanted.password.map(Shown::new), may.by(&visit)).await?;
+    let location = format!("/admin/v1/users/{}", user.id);
+    Ok(created(user.version, &location, &Shape::from(user)))
+}
+
+/// One account, deleted ones included.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path)),
+    responses((status = 200, body = Shape), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+)]
+#[get("/users/{user_id}")]
+async fn find_user(
+    request: HttpRequest,
+    _: May<UsersManage>,
+    id: web::Path<UserId>,
+    _: Query<Nothing>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    let user = accounts.reader().find_user(*id).await?.ok_or_else(|| Problem::no_such("user", *id))?;
+    Ok(show(&request, user.version, &Shape::from(user)))
+}
+
+/// Changes an account.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    request_body(content = AccountChange, content_type = "application/merge-patch+json"),
+    responses(
+        (status = 200, body = Shape),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The name is taken, or no admin would be left"),
+        (status = 412, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+        (status = 428, body = ProblemBody),
+    )
+)]
+#[patch("/users/{user_id}")]
+async fn change_user(
+    may: May<UsersManage>,
+    visit: Visit,
+    id: web::Path<UserId>,
+    version: IfMatch,
+    body: Patch<AccountChange>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    let Patch(change) = body;
+    let changing = accounts.change_user(*id, may.by(&visit), |user| {
+        there(user, *id)?;
+        version.check(user.version)?;
+        let mut faults = Faults::default();
+        let mut disabled = user.disabled_at.is_some();
+        change.name.apply_to(&mut user.name, "/name", &mut faults);
+        change.disabled.apply_to(&mut disabled, "/disabled", &mut faults);
+        change.display_name.apply(&mut user.display_name);
+        change.email.apply(&mut user.email);
+        change.role.apply(&mut user.role);
+        user.disabled_at = disabled_at(user.disabled_at, disabled);
+        check_name(&mut faults, "/name", &user.name);
+        check(&mut faults, user.display_name.as_deref(), user.email.as_deref()).end()
+    });
+    let user = changing.await?;
+    Ok(changed(user.version, &Shape::from(user)))
+}
+
+/// Deletes an account. It can be restored; its name is free at once.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    responses(
+        (status = 204),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "No admin would be left"),
+        (status = 412, body = ProblemBody),
+        (status = 428, body = ProblemBody),
+    )
+)]
+#[delete("/users/{user_id}")]
+async fn delete_user(
+    may: May<UsersManage>,
+    visit: Visit,
+    id: web::Path<UserId>,
+    version: IfMatch,
+    _: Query<Nothing>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    let deleting = accounts.change_user(*id, may.by(&visit), |user| {
+        there(user, *id)?;
+        version.check(user.version)?;
+        user.deleted_at = Some(Timestamp::now());
+        Ok::<_, Problem>(())
+    });
+    deleting.await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Brings a deleted account back.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path)),
+    responses(
+        (status = 200, body = Shape),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "Somebody else has the name now"),
+    )
+)]
+#[post("/users/{user_id}/restore")]
+async fn restore_user(
+    may: May<UsersManage>,
+    visit: Visit,
+    id: web::Path<UserId>,
+    _: Query<Nothing>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    let restoring = accounts.change_user(*id, may.by(&visit), |user| {
+        user.deleted_at = None;
+        Ok::<_, Problem>(())
+    });
+    let user = restoring.await?;
+    Ok(changed(user.version, &Shape::from(user)))
+}
+
+/// Gives somebody else a password, and ends their sessions.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path)),
+    request_body = NewPassword,
+    responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+)]
+#[put("/users/{user_id}/password")]
+async fn set_password(
+    may: May<UsersManage>,
+    visit: Visit,
+    id: web::Path<UserId>,
+    body: Input<NewPassword>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    may.session()?;
+    let Input(NewPassword { password }) = body;
+    accounts.set_password(*id, &Shown::new(password), None, may.by(&visit)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Ends all sessions of somebody.
+#[utoipa::path(
+    tag = "users",
+    params(("user_id" = i64, Path)),
+    responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+)]
+#[delete("/users/{user_id}/sessions")]
+async fn end_user_sessions(
+    may: May<UsersManage>,
+    visit: Visit,
+    id: web::Path<UserId>,
+    _: Query<Nothing>,
+    accounts: web::Data<Accounts>,
+) -> Result<HttpResponse, Problem> {
+    accounts.reader().find_user(*id).await?.ok_or_else(|| Problem::no_such("user", *id))?;
+    accounts.end_sessions(*id, may.by(&visit)).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+fn there(user: &User, id: UserId) -> Result<(), Problem> {
+    match user.deleted_at {
+        None => Ok(()),
+        Some(_) => Err(Problem::no_such("user", id)),
+    }
+}
+
+fn check<'a>(faults: &'a mut Faults, display_name: Option<&str>, email: Option<&str>) -> &'a mut Faults {
+    if let Some(name) = display_name {
+        faults.text("/display_name", name, 200);
+    }
+    if let Some(email) = email {
+        faults.text("/email", email, 254);
+        faults.note(!email.contains('@'), "/email", "no_address", "it has no @ in it");
+    }
+    faults
+}

@@ -1,0 +1,198 @@
+//! Sources as lines of text that can be kept beside other configuration and brought to another installation. Secrets are not in them.
+//! Knows nothing of requests.
+
+use pipecast_model::{Host, SecretKind, Source, Timestamp, UserId};
+use pipecast_store::audit::By;
+use pipecast_store::source::{Deleted, NewSource, SourceQuery, SourceSort};
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Sources};
+
+/// Sources that are read at once.
+const PAGE: i64 = 500;
+
+/// A source in one line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// Whom it connects to.
+    pub host: Host,
+    /// The end of its path, by which it is known again.
+    #[schema(example = "k5v2m7q3x4c6z2n5b7a3s4d6f2")]
+    pub key: String,
+    /// What it is called.
+    #[schema(example = "acme on GitHub")]
+    pub name: String,
+    /// Whether its deliveries are believed.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Hours without a delivery after which it is silent.
+    #[serde(default)]
+    pub silent_after_hours: Option<i64>,
+    /// That it has secrets, and of which kind. They themselves stay where they are; an import passes this over.
+    #[serde(default)]
+    pub secrets: Vec<Reference>,
+}
+
+/// A secret that is elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// What it is for.
+    #[schema(value_type = String, example = "hmac")]
+    pub kind: SecretKind,
+    /// Its id where it was exported.
+    #[schema(example = 7)]
+    pub id: i64,
+}
+
+/// What an import does with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// A source is made. It has no secret until it is given one.
+    Create,
+    /// One that is there is changed.
+    Update,
+    /// One that is there is like that already.
+    Keep,
+}
+
+/// One step of an import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Step {
+    /// Which line, from 1.
+    #[schema(example = 1)]
+    pub line: usize,
+    /// Whom the source connects to.
+    pub host: Host,
+    /// The end of its path.
+    pub key: String,
+    /// What is done.
+    pub action: Action,
+    /// Which of its members become others.
+    pub changes: Vec<&'static str>,
+    /// Whether it has no secret afterwards, so that none of its deliveries is believed.
+    pub needs_secret: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Line {
+    fn of(source: Source) -> Line {
+        let secrets = source.secrets.iter().map(|secret| Reference {
+            kind: secret.kind,
+            id: secret.id.0,
+        });
+        Line {
+            secrets: secrets.collect(),
+            host: source.host,
+            key: source.key,
+            name: source.name.unwrap_or_default(),
+            enabled: source.enabled,
+            silent_after_hours: source.silent_after,
+        }
+    }
+
+    /// Which members of a source it would change.
+    fn changes(&self, source: &Source) -> Vec<&'static str> {
+        let is_other = [
+            ("name", source.name.as_deref() != Some(&self.name)),
+            ("enabled", source.enabled != self.enabled),
+            ("silent_after_hours", source.silent_after != self.silent_after_hours),
+            ("deleted", source.deleted_at.is_some()),
+        ];
+        is_other.into_iter().filter_map(|(member, is_other)| is_other.then_some(member)).collect()
+    }
+}
+
+impl Sources {
+    /// Every source that operators made and did not delete, by id.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn export(&self) -> Result<Vec<Line>, Error> {
+        let mut lines = Vec::new();
+        let mut after = None;
+        loop {
+            let query = SourceQuery {
+                managed: Some(true),
+                deleted: Deleted::Hidden,
+                sort: SourceSort::Id,
+                after: after.take(),
+                limit: PAGE,
+                ..SourceQuery::default()
+            };
+            let page = self.reader.list_sources(&query).await?;
+            after = page.last().map(|source| (String::new(), source.id));
+            let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);
+            lines.extend(page.into_iter().map(Line::of));
+            if is_last {
+                return Ok(lines);
+            }
+        }
+    }
+
+    /// Makes sources like these lines, in one transaction, and says what that is. Sources that no line names stay as they are. With `Rehearsal::Dry`
+    /// nothing is done.
+    ///
+    /// # Errors
+    /// `Configured` for a line of a source of the configuration, `Store`.
+    pub async fn import(&self, lines: &[Line], rehearsal: Rehearsal, user: Option<UserId>, by: &By) -> Result<Vec<Step>, Error> {
+        let mut tx = self.writer.begin().await?;
+        let mut steps = Vec::with_capacity(lines.len());
+        for (at, line) in lines.iter().enumerate() {
+            let now = Timestamp::now();
+            let there = tx.hold_source_of(line.host, &line.key).await?;
+            let changes = there.as_ref().map(|source| line.changes(source)).unwrap_or_default();
+            let needs_secret = there.as_ref().is_none_or(|source| !source.secrets.iter().any(|secret| secret.is_live(now)));
+            let action = match &there {
+                Some(source) if !source.managed => return Err(Error::Configured),
+                Some(_) if changes.is_empty() => Action::Keep,
+                Some(source) => {
+                    super::apply(&mut tx, source, line, now).await?;
+                    let after = super::hold(&mut tx, source.id).await?;
+                    tx.audit(super::about(&after, by.clone(), "source.import").changed(super::told(source), super::told(&after)));
+                    Action::Update
+                }
+                None => {
+                    let new = NewSource {
+                        host: line.host,
+                        key: line.key.clone(),
+                        name: line.name.clone(),
+                        enabled: line.enabled,
+                        silent_after: line.silent_after_hours,
+                        created_by: user.map(|user| user.0),
+                    };
+                    let id = tx.make_source(&new, now).await?.ok_or(Error::KeyTaken)?;
+                    let after = super::hold(&mut tx, id).await?;
+                    tx.audit(super::about(&after, by.clone(), "source.import").after(super::told(&after)));
+                    Action::Create
+                }
+            };
+            steps.push(Step {
+                line: at + 1,
+                host: line.host,
+                key: line.key.clone(),
+                action,
+                changes,
+                needs_secret,
+            });
+        }
+        if rehearsal == Rehearsal::Real {
+            tx.commit().await?;
+        }
+        Ok(steps)
+    }
+}
+
+/// Whether an import is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rehearsal {
+    /// Only what it would do is wanted.
+    Dry,
+    /// It is.
+    Real,
+}

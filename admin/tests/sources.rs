@@ -1,0 +1,213 @@
+//! Sources as operators make and change them: secrets are shown once, two of them overlap, and every change stands in the audit.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pipecast_admin::once::Once;
+use pipecast_admin::sources::exchange::{Action, Line, Rehearsal};
+use pipecast_admin::sources::{Answer, Error, Sources, Wanted, WantedSecret};
+use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
+use pipecast_store::audit::{AuditQuery, By};
+use pipecast_store::sealed::Keys;
+use pipecast_store::source::place_of_secret;
+use pipecast_store::{Options, Reader};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+struct Desk {
+    sources: Sources,
+    reader: Reader,
+    keys: Arc<Keys>,
+    _folder: tempfile::TempDir,
+}
+
+async fn desk() -> Desk {
+    let folder = tempfile::tempdir().unwrap();
+    let options = Options {
+        url: format!("sqlite:{}", folder.path().join("pipecast.db").display()),
+        read_url: None,
+        read_connections: 2,
+        acquire_timeout: Duration::from_secs(5),
+        first_id: 1,
+    };
+    pipecast_store::migrate(&options).await.unwrap();
+    let (reader, writer) = pipecast_store::open(&options).await.unwrap();
+    let keys = Arc::new(Keys::of_file(&folder.path().join("keyring")));
+    keys.create().unwrap();
+    Desk {
+        sources: Sources::new(reader.clone(), Arc::new(writer), Arc::clone(&keys), Some("https://ci.example.org".into())),
+        reader,
+        keys,
+        _folder: folder,
+    }
+}
+
+fn wanted(name: &str) -> Wanted {
+    Wanted {
+        host: Host::Github,
+        name: name.to_owned(),
+        enabled: true,
+        silent_after: Some(24),
+        created_by: None,
+    }
+}
+
+fn brought(text: &str) -> WantedSecret {
+    WantedSecret {
+        text: Some(Zeroizing::new(text.to_owned())),
+        kind: None,
+    }
+}
+
+impl Desk {
+    async fn make(&self, name: &str, once: Option<&Once>) -> Result<Answer, Error> {
+        let shape = |made: &pipecast_admin::sources::Made| json!({"secret": made.secret.as_str(), "key": made.source.key});
+        self.sources.make(wanted(name), WantedSecret::default(), By::system(), once, shape).await
+    }
+
+    async fn source(&self, id: i64) -> Source {
+        self.reader.find_source(SourceId(id)).await.unwrap().unwrap()
+    }
+
+    /// What an edge would compare with.
+    async fn believed(&self, id: i64) -> Vec<String> {
+        let source = self.source(id).await;
+        let trusted = self.reader.find_trusted(source.host, &source.key).await.unwrap().unwrap();
+        let ring = self.keys.ring().unwrap();
+        let live = trusted
+            .secrets
+            .iter()
+            .filter(|secret| secret.not_after.is_none_or(|end| Timestamp::now() < end));
+        live.map(|secret| {
+            ring.open(&place_of_secret(source.id, secret.id), &secret.sealed)
+                .unwrap()
+                .as_text()
+                .unwrap()
+                .to_owned()
+        })
+        .collect()
+    }
+
+    async fn audited(&self) -> Vec<(String, String)> {
+        let query = AuditQuery {
+            limit: 100,
+            ..AuditQuery::default()
+        };
+        let rows = self.reader.list_audit(&query).await.unwrap();
+        rows.into_iter()
+            .map(|row| (row.action, format!("{}{}", row.before.unwrap_or_default(), row.after.unwrap_or_default())))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_the_clear() {
+    let desk = desk().await;
+    let once = Once::new("user:1", "key", &["POST", "/admin/v1/sources", "a"]);
+
+    let first = desk.make("a", Some(&once)).await.unwrap();
+    let again = desk.make("a", Some(&once)).await.unwrap();
+    let other = Once::new("user:1", "key", &["POST", "/admin/v1/sources", "b"]);
+
+    assert_eq!((first.again, again.again, first.id, &first.body), (false, true, again.id, &again.body));
+    assert!(matches!(desk.make("b", Some(&other)).await, Err(Error::OtherRequest)));
+    let secret = first.body["secret"].as_str().unwrap();
+    assert_eq!(desk.believed(first.id).await, [secret]);
+    let source = desk.source(first.id).await;
+    assert_eq!(
+        desk.sources.address(&source).1.unwrap(),
+        format!("https://ci.example.org/webhooks/github/{}", source.key)
+    );
+    let audited = desk.audited().await;
+    assert_eq!(audited.len(), 1);
+    assert!(audited.iter().all(|(_, told)| !told.contains(secret)), "{audited:?}");
+}
+
+#[tokio::test]
+async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first() {
+    let desk = desk().await;
+    let made = desk.make("a", None).await.unwrap();
+    let first = made.body["secret"].as_str().unwrap().to_owned();
+    let id = SourceId(made.id);
+    let rotate = async |text: &str, overlap: u64| {
+        desk.sources
+            .rotate::<Error>(id, brought(text), Duration::from_secs(overlap), By::system(), |_| Ok(()))
+            .await
+    };
+
+    let second = rotate("the-second-secret-of-it", 3_600).await.err();
+    assert!(matches!(second, Some(Error::Secret(_))), "it is too short by one");
+    let second = rotate("the-second-secret-of-this", 3_600).await.unwrap();
+    assert_eq!(desk.believed(made.id).await, ["the-second-secret-of-this", &first]);
+    assert!(matches!(rotate("the-third-secret-of-this", 3_600).await, Err(Error::Full)));
+    rotate("the-third-secret-of-this", 0).await.unwrap();
+    assert_eq!(desk.believed(made.id).await, ["the-third-secret-of-this"]);
+
+    assert!(matches!(
+        desk.sources.end_secret::<Error>(id, second.id, By::system(), |_| Ok(())).await,
+        Err(Error::Gone)
+    ));
+    let third = desk.source(made.id).await.secrets[0].id;
+    desk.sources.end_secret::<Error>(id, third, By::system(), |_| Ok(())).await.unwrap();
+    assert!(desk.believed(made.id).await.is_empty());
+    let actions: Vec<String> = desk.audited().await.into_iter().map(|(action, _)| action).collect();
+    for action in ["source.create", "source.rotate_secret", "source.end_secret"] {
+        assert!(actions.iter().any(|done| done == action), "{actions:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_source_comes_back_with_its_secrets_and_one_of_the_configuration_is_left_alone() {
+    let desk = desk().await;
+    let made = desk.make("a", None).await.unwrap();
+    let id = SourceId(made.id);
+    let change = async |change: fn(&mut Source)| {
+        let done = desk.sources.change::<Error>(id, By::system(), |source| {
+            change(source);
+            Ok(())
+        });
+        done.await
+    };
+
+    let renamed = change(|source| source.name = Some("b".into())).await.unwrap();
+    assert_eq!(
+        (renamed.name.as_deref(), renamed.version > made.version, renamed.secrets.len()),
+        (Some("b"), true, 1)
+    );
+    change(|source| source.deleted_at = Some(Timestamp::now())).await.unwrap();
+    assert!(matches!(change(|source| source.name = None).await, Err(Error::Gone)), "it is deleted");
+    let back = change(|source| source.deleted_at = None).await.unwrap();
+    assert_eq!((back.deleted_at, back.name.as_deref(), back.secrets.len()), (None, Some("b"), 1));
+    let unknown = desk.sources.change::<Error>(SourceId(99), By::system(), |_| Ok(())).await;
+    assert!(matches!(unknown, Err(Error::Gone)));
+}
+
+#[tokio::test]
+async fn an_import_says_what_it_would_do_and_then_does_that() {
+    let desk = desk().await;
+    desk.make("a", None).await.unwrap();
+    let mut lines = desk.sources.export().await.unwrap();
+    assert_eq!((lines.len(), lines[0].secrets[0].kind), (1, SecretKind::Hmac));
+    assert!(!serde_json::to_string(&lines).unwrap().contains(&desk.believed(1).await[0]));
+    lines[0].enabled = false;
+    lines.push(Line {
+        host: Host::Gitlab,
+        key: "moved".into(),
+        name: "moved".into(),
+        enabled: true,
+        silent_after_hours: None,
+        secrets: Vec::new(),
+    });
+
+    let import = async |rehearsal| desk.sources.import(&lines, rehearsal, None, &By::system()).await.unwrap();
+    let planned = import(Rehearsal::Dry).await;
+    assert_eq!(desk.sources.export().await.unwrap().len(), 1, "nothing is done");
+    let done = import(Rehearsal::Real).await;
+
+    assert_eq!(planned, done);
+    let shown: Vec<_> = done.iter().map(|step| (step.action, step.changes.clone(), step.needs_secret)).collect();
+    assert_eq!(shown, [(Action::Update, vec!["enabled"], false), (Action::Create, vec![], true)]);
+    assert!(import(Rehearsal::Real).await.iter().all(|step| step.action == Action::Keep));
+    assert_eq!(desk.believed(1).await.len(), 1, "its secret stays");
+}

@@ -1,0 +1,98 @@
+//! Bodies of requests: read within a limit and a deadline, and taken apart so that a mistake names its place.
+//! Knows nothing of single fields.
+
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use serde::de::DeserializeOwned;
+
+use crate::{Code, Fault, Problem};
+
+/// The largest body.
+const MOST: usize = 1024 * 1024;
+
+/// Longest time for one to arrive.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The JSON body of a request as a `T`, which has `#[serde(deny_unknown_fields)]`.
+#[derive(Clone, Debug)]
+pub struct Input<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload, &["application/json"]);
+        Box::pin(async move { parse(&body.await?).map(Input) })
+    }
+}
+
+/// The bytes of a body of one of these types.
+pub(crate) fn read(request: &HttpRequest, payload: &mut Payload, types: &'static [&'static str]) -> LocalBoxFuture<'static, Result<Vec<u8>, Problem>> {
+    let kind = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_encoded = request.headers().contains_key(header::CONTENT_ENCODING);
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let mut payload = payload.take();
+    Box::pin(async move {
+        if !types.contains(&kind.as_str()) {
+            return Err(Problem::new(Code::UnsupportedType).detail(format!("send a body of type {}", types.join(" or "))));
+        }
+        if is_encoded {
+            return Err(Problem::new(Code::UnsupportedEncoding));
+        }
+        let too_large = || Problem::new(Code::TooLarge).detail(format!("the limit is {MOST} bytes"));
+        if declared.is_some_and(|length| length > MOST) {
+            return Err(too_large());
+        }
+        let mut body = Vec::new();
+        let reading = async {
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|error| Problem::new(Code::Malformed).detail(format!("the body cannot be read: {error}")))?;
+                if body.len() + chunk.len() > MOST {
+                    return Err(too_large());
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(())
+        };
+        tokio::time::timeout(DEADLINE, reading).await.map_err(|_| Problem::new(Code::BodyTimeout))??;
+        Ok(body)
+    })
+}
+
+/// A body as a `T`: `malformed` where it is no JSON, `invalid` where it is none of ours.
+pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde would take a list for a struct, member by member.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(invalid("the body is a list and should be an object"));
+    }
+    serde_json::from_slice(body).map_err(|error| match error.classify() {
+        serde_json::error::Category::Data => invalid(&error.to_string()),
+        _ => Problem::new(Code::Malformed).detail(format!("the body is no JSON: {error}")),
+    })
+}
+
+/// serde names a field in backticks where the field is the mistake.
+pub(crate) fn invalid(text: &str) -> Problem {
+    let text = text.split(" at line ").next().unwrap_or(text);
+    let named = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    let fault = match (named("unknown field `"), named("missing field `")) {
+        (Some(field), _) => Fault::new(format!("/{field}"), "unknown", "there is no such field"),
+        (_, Some(field)) => Fault::new(format!("/{field}"), "missing", "it has to be there"),
+        _ => Fault::new("", "invalid", text.to_owned()),
+    };
+    Problem::new(Code::Invalid).faults(vec![fault])
+}

@@ -1,0 +1,188 @@
+//! The words of rights: roles, what each of them permits, and the ids of those who have them.
+//! Knows nothing of who has which.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A text that is none of the words of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not one of {1}")]
+pub struct UnknownWord(String, String);
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+        #[sqlx(type_name = "TEXT")]
+        pub enum $name {
+            $($(#[$variant_doc])* #[serde(rename = $word)] #[sqlx(rename = $word)] $variant,)*
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[$name] = &[$($name::$variant),*];
+
+            /// As it is written.
+            pub const fn word(self) -> &'static str {
+                match self { $($name::$variant => $word),* }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                let known = || Self::ALL.iter().map(|one| one.word()).collect::<Vec<_>>().join(", ");
+                Self::ALL.iter().copied().find(|one| one.word() == text).ok_or_else(|| UnknownWord(text.to_owned(), known()))
+            }
+        }
+    };
+}
+
+words! {
+    /// What somebody is, everywhere or in one project.
+    Role {
+        /// Everything, everywhere.
+        Admin = "admin",
+        /// Runs a project: its pipelines, deliveries and members.
+        Maintainer = "maintainer",
+        /// Reads, and has tokens of their own.
+        Viewer = "viewer",
+        /// A program that sends, and reads nothing.
+        Runner = "runner",
+        /// A screen on a wall: reads pipelines and nothing else.
+        Wallboard = "wallboard",
+    }
+}
+
+words! {
+    /// One thing that may be permitted; also the scope of a token.
+    Permission {
+        /// Pipelines, executions and jobs, and their changes as they happen.
+        PipelinesRead = "pipelines:read",
+        /// Names and archiving of pipelines.
+        PipelinesWrite = "pipelines:write",
+        /// The ledger of deliveries.
+        DeliveriesRead = "deliveries:read",
+        /// Replaying and dropping deliveries.
+        DeliveriesReplay = "deliveries:replay",
+        /// Sources and their secrets.
+        SourcesManage = "sources:manage",
+        /// Visibility and archiving of projects.
+        ProjectsManage = "projects:manage",
+        /// Who is in a project.
+        MembersManage = "members:manage",
+        /// Accounts, and what they may everywhere.
+        UsersManage = "users:manage",
+        /// One's own tokens.
+        TokensManage = "tokens:manage",
+        /// The settings.
+        SettingsRead = "settings:read",
+        /// Changing the settings.
+        SettingsManage = "settings:manage",
+        /// The record of what was changed.
+        AuditRead = "audit:read",
+        /// How the service itself is doing.
+        SystemRead = "system:read",
+        /// Sending logs and files.
+        IngestWrite = "ingest:write",
+    }
+}
+
+impl Role {
+    /// What it permits, where it holds.
+    pub const fn permits(self) -> &'static [Permission] {
+        use Permission::{DeliveriesRead, DeliveriesReplay, IngestWrite, MembersManage, PipelinesRead, PipelinesWrite, SystemRead, TokensManage};
+        match self {
+            Role::Admin => Permission::ALL,
+            Role::Maintainer => &[
+                PipelinesRead,
+                PipelinesWrite,
+                DeliveriesRead,
+                DeliveriesReplay,
+                MembersManage,
+                TokensManage,
+                SystemRead,
+            ],
+            Role::Viewer => &[PipelinesRead, TokensManage, SystemRead],
+            Role::Runner => &[IngestWrite],
+            Role::Wallboard => &[PipelinesRead],
+        }
+    }
+
+    /// Whether it can be held in one project; an admin is one everywhere or not at all.
+    pub const fn is_of_a_project(self) -> bool {
+        !matches!(self, Role::Admin)
+    }
+}
+
+impl Permission {
+    /// Whether it is about the whole service, so that a role in one project never gives it.
+    pub const fn is_of_the_whole(self) -> bool {
+        matches!(
+            self,
+            Permission::SourcesManage
+                | Permission::ProjectsManage
+                | Permission::UsersManage
+                | Permission::SettingsRead
+                | Permission::SettingsManage
+                | Permission::AuditRead
+        )
+    }
+}
+
+/// Who sees a project without being its member.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "TEXT", rename_all = "lowercase")]
+pub enum Visibility {
+    /// Nobody.
+    #[default]
+    Private,
+    /// Whoever is signed in.
+    Internal,
+}
+
+impl Visibility {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Visibility::Private => "private",
+            Visibility::Internal => "internal",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_reads_back() {
+        for role in Role::ALL {
+            assert_eq!(role.word().parse(), Ok(*role));
+        }
+        for permission in Permission::ALL {
+            assert_eq!(permission.word().parse(), Ok(*permission));
+        }
+        assert_eq!(
+            "owner".parse::<Role>().expect_err("no such role").to_string(),
+            "\"owner\" is not one of admin, maintainer, viewer, runner, wallboard"
+        );
+    }
+
+    #[test]
+    fn no_role_of_a_project_gives_what_is_about_the_whole() {
+        for role in Role::ALL.iter().filter(|role| role.is_of_a_project()) {
+            assert!(role.permits().iter().all(|permission| !permission.is_of_the_whole()), "{role}");
+        }
+    }
+}

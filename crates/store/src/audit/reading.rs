@@ -1,0 +1,100 @@
+//! Reading the audit: pages of it, by who, what and when.
+//! Knows nothing of hashes.
+
+use pipecast_model::{ProjectId, Timestamp, UserId};
+use sqlx::QueryBuilder;
+
+use super::{Anchor, Row};
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::{Reader, Result};
+
+const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
+    before, after, ip, user_agent, request_id, hash FROM audit WHERE 1 = 1";
+
+/// Which rows; the newest first.
+#[derive(Clone, Debug, Default)]
+pub struct AuditQuery {
+    /// Only by this person, also through their tokens.
+    pub user: Option<UserId>,
+    /// Only this action.
+    pub action: Option<String>,
+    /// Only with this outcome.
+    pub outcome: Option<String>,
+    /// Only on things of this kind…
+    pub resource_type: Option<String>,
+    /// …and only on the one with this id.
+    pub resource_id: Option<String>,
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// Not before.
+    pub since: Option<Timestamp>,
+    /// Not at or after.
+    pub until: Option<Timestamp>,
+    /// Only below this number.
+    pub below: Option<i64>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+impl Reader {
+    /// Rows of the audit, the newest first.
+    pub async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<Row>> {
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(COLUMNS);
+            if let Some(user) = query.user {
+                sql.push(" AND user_id = ").push_bind(user);
+            }
+            let texts = [
+                (" AND action = ", &query.action),
+                (" AND outcome = ", &query.outcome),
+                (" AND resource_type = ", &query.resource_type),
+                (" AND resource_id = ", &query.resource_id),
+            ];
+            for (condition, text) in texts {
+                if let Some(text) = text {
+                    sql.push(condition).push_bind(text);
+                }
+            }
+            if let Some(project) = query.project {
+                sql.push(" AND project_id = ").push_bind(project);
+            }
+            if let Some(since) = query.since {
+                sql.push(" AND at >= ").push_bind(since);
+            }
+            if let Some(until) = query.until {
+                sql.push(" AND at < ").push_bind(until);
+            }
+            if let Some(below) = query.below {
+                sql.push(" AND seq < ").push_bind(below);
+            }
+            sql.push(" ORDER BY seq DESC LIMIT ").push_bind(query.limit);
+            sql.build_query_as().fetch_all(db).await
+        })
+        .attempted("list the audit")
+    }
+
+    /// One row.
+    pub async fn find_audit(&self, seq: i64) -> Result<Option<Row>> {
+        let rows = self.list_audit_after(seq - 1, 1).await?;
+        Ok(rows.into_iter().next().filter(|row| row.seq == seq))
+    }
+
+    /// Rows behind this number, the oldest first: for a whole copy.
+    pub async fn list_audit_after(&self, seq: i64, limit: i64) -> Result<Vec<Row>> {
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(COLUMNS);
+            sql.push(" AND seq > ").push_bind(seq);
+            sql.push(" ORDER BY seq LIMIT ").push_bind(limit);
+            sql.build_query_as().fetch_all(db).await
+        })
+        .attempted("read the audit")
+    }
+
+    /// The newest row as the head has it; `None` where the head is gone, which it never should be.
+    pub async fn audit_head(&self) -> Result<Option<Anchor>> {
+        const SQL: &str = "SELECT seq, hash FROM audit_head WHERE id = 1";
+        let head: Option<(i64, String)> = on!(&self.on, |db| sqlx::query_as(SQL).fetch_optional(db).await).attempted("read the head of the audit")?;
+        Ok(head.map(|(seq, hash)| Anchor { seq, hash }))
+    }
+}

@@ -1,0 +1,118 @@
+//! Notification targets: whom to tell when a pipeline ends in a certain way. A model only: nothing is sent yet.
+//! Knows nothing of where a target can be reached; that is a secret, and comes with the sending.
+
+use pipecast_model::{ProjectId, Timestamp};
+
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+use crate::{Reader, Result};
+
+/// A target.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct NotificationTarget {
+    /// Its id.
+    pub id: i64,
+    /// What may be changed.
+    #[sqlx(flatten)]
+    pub fields: TargetFields,
+    /// How often it was changed.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+/// What may be changed of a target.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct TargetFields {
+    /// For people.
+    pub name: String,
+    /// By which way it is told.
+    pub kind: String,
+    /// Of which project; none: of all.
+    pub project_id: Option<ProjectId>,
+    /// Of which statuses, with spaces between.
+    pub statuses: String,
+    /// Whether it is told at all.
+    pub enabled: bool,
+}
+
+impl Reader {
+    /// Targets by id, behind this one, at most `limit`.
+    pub async fn list_notification_targets(&self, after: i64, limit: i64) -> Result<Vec<NotificationTarget>> {
+        const SQL: &str = "
+            SELECT id, name, kind, project_id, statuses, enabled, version, created_at, updated_at
+            FROM notification_targets
+            WHERE id > $1
+            ORDER BY id
+            LIMIT $2";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("list notification targets")
+    }
+
+    /// One of them.
+    pub async fn find_notification_target(&self, id: i64) -> Result<Option<NotificationTarget>> {
+        const SQL: &str = "
+            SELECT id, name, kind, project_id, statuses, enabled, version, created_at, updated_at
+            FROM notification_targets
+            WHERE id = $1";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("find a notification target")
+    }
+}
+
+impl Tx {
+    /// Makes one. `None` where its project does not exist.
+    pub async fn create_notification_target(&mut self, fields: &TargetFields) -> Result<Option<NotificationTarget>> {
+        const SQL: &str = "
+            INSERT INTO notification_targets (name, kind, project_id, statuses, enabled, version, created_at, updated_at)
+            SELECT $1, $2, $3, $4, $5, 1, $6, $6
+            WHERE $3 IS NULL OR EXISTS (SELECT 1 FROM projects WHERE id = $3)
+            RETURNING id, name, kind, project_id, statuses, enabled, version, created_at, updated_at";
+        on!(&mut self.on, |db| sqlx::query_as(SQL)
+            .bind(&fields.name)
+            .bind(&fields.kind)
+            .bind(fields.project_id)
+            .bind(&fields.statuses)
+            .bind(fields.enabled)
+            .bind(Timestamp::now())
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("make a notification target")
+    }
+
+    /// Changes one that still has its version. `None` where it has another one, is gone, or its project does not exist.
+    pub async fn update_notification_target(&mut self, target: &NotificationTarget) -> Result<Option<NotificationTarget>> {
+        const SQL: &str = "
+            UPDATE notification_targets
+            SET (name, kind, project_id, statuses, enabled, version, updated_at) = ($3, $4, $5, $6, $7, version + 1, $8)
+            WHERE id = $1 AND version = $2 AND ($5 IS NULL OR EXISTS (SELECT 1 FROM projects WHERE id = $5))
+            RETURNING id, name, kind, project_id, statuses, enabled, version, created_at, updated_at";
+        let fields = &target.fields;
+        on!(&mut self.on, |db| sqlx::query_as(SQL)
+            .bind(target.id)
+            .bind(target.version)
+            .bind(&fields.name)
+            .bind(&fields.kind)
+            .bind(fields.project_id)
+            .bind(&fields.statuses)
+            .bind(fields.enabled)
+            .bind(Timestamp::now())
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("change a notification target")
+    }
+
+    /// Takes one away that still has this version. `false` where it has another one, or is gone.
+    pub async fn delete_notification_target(&mut self, id: i64, version: i64) -> Result<bool> {
+        const SQL: &str = "DELETE FROM notification_targets WHERE id = $1 AND version = $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(version)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("delete a notification target")?;
+        Ok(rows == 1)
+    }
+}

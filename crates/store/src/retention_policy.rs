@@ -1,0 +1,103 @@
+//! Retention policies: projects whose deliveries are kept for another time than everywhere.
+//! Knows nothing of how rows are taken away (see `prune`).
+
+use pipecast_model::{ProjectId, Timestamp};
+
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+use crate::{Reader, Result};
+
+/// How long what is kept of a project.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct RetentionPolicy {
+    /// Whose.
+    pub project_id: ProjectId,
+    /// Bodies of its deliveries, in microseconds; none: as everywhere.
+    pub bodies: Option<i64>,
+    /// Its part of the ledger, in microseconds; none: as everywhere.
+    pub deliveries: Option<i64>,
+    /// How often it was changed.
+    pub version: i64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was changed last.
+    pub updated_at: Timestamp,
+}
+
+impl Reader {
+    /// Policies by project, behind this one, at most `limit`.
+    pub async fn list_retention_policies(&self, after: Option<ProjectId>, limit: i64) -> Result<Vec<RetentionPolicy>> {
+        const SQL: &str = "
+            SELECT project_id, bodies, deliveries, version, created_at, updated_at
+            FROM retention_policies
+            WHERE project_id > $1
+            ORDER BY project_id
+            LIMIT $2";
+        let after = after.unwrap_or(ProjectId(i64::MIN));
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("list retention policies")
+    }
+
+    /// The policy of a project.
+    pub async fn find_retention_policy(&self, project: ProjectId) -> Result<Option<RetentionPolicy>> {
+        const SQL: &str = "
+            SELECT project_id, bodies, deliveries, version, created_at, updated_at
+            FROM retention_policies
+            WHERE project_id = $1";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(project).fetch_optional(db).await).attempted("find a retention policy")
+    }
+}
+
+impl Tx {
+    /// Makes the policy of a project. `false` where it has one, or there is no such project.
+    pub async fn create_retention_policy(&mut self, project: ProjectId, bodies: Option<i64>, deliveries: Option<i64>) -> Result<bool> {
+        const SQL: &str = "
+            INSERT INTO retention_policies (project_id, bodies, deliveries, version, created_at, updated_at)
+            SELECT id, $2, $3, 1, $4, $4
+            FROM projects
+            WHERE id = $1
+            ON CONFLICT DO NOTHING";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(project)
+            .bind(bodies)
+            .bind(deliveries)
+            .bind(Timestamp::now())
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("make a retention policy")?;
+        Ok(rows == 1)
+    }
+
+    /// Changes one that still has its version. `false` where it has another one, or is gone.
+    pub async fn update_retention_policy(&mut self, policy: &RetentionPolicy) -> Result<bool> {
+        const SQL: &str = "
+            UPDATE retention_policies
+            SET (bodies, deliveries, version, updated_at) = ($3, $4, version + 1, $5)
+            WHERE project_id = $1 AND version = $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(policy.project_id)
+            .bind(policy.version)
+            .bind(policy.bodies)
+            .bind(policy.deliveries)
+            .bind(Timestamp::now())
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("change a retention policy")?;
+        Ok(rows == 1)
+    }
+
+    /// Takes one away that still has this version. `false` where it has another one, or is gone.
+    pub async fn delete_retention_policy(&mut self, project: ProjectId, version: i64) -> Result<bool> {
+        const SQL: &str = "DELETE FROM retention_policies WHERE project_id = $1 AND version = $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(project)
+            .bind(version)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("delete a retention policy")?;
+        Ok(rows == 1)
+    }
+}

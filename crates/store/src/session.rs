@@ -1,0 +1,214 @@
+//! Sessions and the tokens that carry them on, each of which is used once.
+//! Knows nothing of how a token looks: whoever asks has its hash.
+
+use pipecast_model::{SessionId, Timestamp, UserId};
+
+use crate::engine::on;
+use crate::error::Attempt;
+use crate::writer::Tx;
+use crate::{Reader, Result};
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Session {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// When they logged in.
+    pub created_at: Timestamp,
+    /// When it was carried on last.
+    pub last_seen_at: Timestamp,
+    /// When it ends in any case.
+    pub expires_at: Timestamp,
+    /// Where they came from.
+    pub ip: Option<String>,
+    /// What they came with.
+    pub user_agent: Option<String>,
+}
+
+/// A token that carries a session on, as it was found.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Refresh {
+    /// Its session.
+    pub session_id: SessionId,
+    /// Whose.
+    pub user_id: UserId,
+    /// When it was used, if it was.
+    pub used_at: Option<Timestamp>,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
+    /// When the session ends in any case.
+    pub session_expires_at: Timestamp,
+    /// Whether the session has ended.
+    pub is_ended: bool,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// By its own user.
+    Logout,
+    /// By somebody who may.
+    Revoked,
+    /// A token of it came a second time: one of two has stolen it.
+    Reused,
+    /// The password was changed.
+    Password,
+}
+
+impl Ended {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Ended::Logout => "logout",
+            Ended::Revoked => "revoked",
+            Ended::Reused => "reused",
+            Ended::Password => "password",
+        }
+    }
+}
+
+const FIND_REFRESH: &str = "
+    SELECT r.session_id, s.user_id, r.used_at, r.expires_at, s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
+    FROM refresh_tokens r
+    JOIN sessions s ON s.id = r.session_id
+    WHERE r.hash = $1";
+
+impl Reader {
+    /// The token with this hash.
+    pub async fn find_refresh(&self, hash: &[u8]) -> Result<Option<Refresh>> {
+        on!(&self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(db).await).attempted("look for a session")
+    }
+
+    /// Open sessions of a user, the newest first, at most 200.
+    pub async fn list_sessions(&self, user: UserId) -> Result<Vec<Session>> {
+        const SQL: &str = "
+            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+            FROM sessions
+            WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
+            ORDER BY created_at DESC, id DESC
+            LIMIT 200";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(user).bind(Timestamp::now()).fetch_all(db).await).attempted("list sessions")
+    }
+
+    /// One session, if it is open.
+    pub async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
+        const SQL: &str = "
+            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+            FROM sessions
+            WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("read a session")
+    }
+}
+
+impl Tx {
+    /// Opens a session.
+    pub async fn open_session(&mut self, session: &Session) -> Result<()> {
+        const SQL: &str = "
+            INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, ip, user_agent)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(session.id)
+            .bind(session.user_id)
+            .bind(session.created_at)
+            .bind(session.last_seen_at)
+            .bind(session.expires_at)
+            .bind(&session.ip)
+            .bind(&session.user_agent)
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("open a session")
+    }
+
+    /// Adds a token that carries the session on.
+    pub async fn add_refresh(&mut self, session: SessionId, hash: &[u8], expires_at: Timestamp) -> Result<()> {
+        const SQL: &str = "INSERT INTO refresh_tokens (hash, session_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(hash)
+            .bind(session)
+            .bind(Timestamp::now())
+            .bind(expires_at)
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("carry a session on")
+    }
+
+    /// Marks the token with this hash as used and returns it as it was before. Of two at once one sees it unused.
+    pub async fn use_refresh(&mut self, hash: &[u8], now: Timestamp) -> Result<Option<Refresh>> {
+        const USE: &str = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
+        let used = on!(&mut self.on, |db| sqlx::query(USE)
+            .bind(hash)
+            .bind(now)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("use up a token")?;
+        let found: Option<Refresh> =
+            on!(&mut self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(&mut **db).await).attempted("use up a token")?;
+        Ok(found.map(|found| Refresh {
+            used_at: found.used_at.filter(|_| used == 0),
+            ..found
+        }))
+    }
+
+    /// Notes that the session was carried on.
+    pub async fn touch_session(&mut self, id: SessionId, now: Timestamp) -> Result<()> {
+        const SQL: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(now).execute(&mut **db).await.map(drop)).attempted("note that a session goes on")
+    }
+
+    /// Ends a session; `false` where it had ended.
+    pub async fn end_session(&mut self, id: SessionId, why: Ended) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET ended_at = $2, ended_by = $3 WHERE id = $1 AND ended_at IS NULL";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(Timestamp::now())
+            .bind(why.word())
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("end a session")?;
+        Ok(rows == 1)
+    }
+
+    /// Ends all sessions of a user but `except`, and says how many.
+    pub async fn end_sessions(&mut self, user: UserId, except: Option<SessionId>, why: Ended) -> Result<u64> {
+        const SQL: &str = "
+            UPDATE sessions SET ended_at = $2, ended_by = $3
+            WHERE user_id = $1 AND ended_at IS NULL AND id <> $4";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(user)
+            .bind(Timestamp::now())
+            .bind(why.word())
+            .bind(except.map_or(uuid::Uuid::nil(), |id| id.0))
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("end the sessions of a user")
+    }
+
+    /// Takes away sessions that are over, tokens that cannot be used any more and keys that nobody needs, at most `limit` of each.
+    /// Says how many rows went.
+    pub async fn prune_accounts(&mut self, now: Timestamp, limit: i64) -> Result<u64> {
+        const SQL: [&str; 4] = [
+            "DELETE FROM refresh_tokens WHERE hash IN (SELECT hash FROM refresh_tokens WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+            "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+            "DELETE FROM signing_keys WHERE id IN (SELECT id FROM signing_keys WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+            "DELETE FROM login_failures WHERE subject IN (SELECT subject FROM login_failures WHERE last_at < $1 - 86400000000 ORDER BY last_at LIMIT $2)",
+        ];
+        let mut gone = 0;
+        for sql in SQL {
+            gone += on!(&mut self.on, |db| sqlx::query(sql)
+                .bind(now)
+                .bind(limit)
+                .execute(&mut **db)
+                .await
+                .map(|done| done.rows_affected()))
+            .attempted("take away sessions that are over")?;
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,96 @@
+//! What an open connection may see: held by its badge, which every connection of the same session or token shares, and looked at again
+//! whenever that has changed.
+//! Knows nothing of frames.
+
+use std::sync::Arc;
+
+use pipecast_auth::homes::Thing;
+use pipecast_auth::{Badge, Bearing, Gatekeeper};
+use pipecast_http::{Caller, Known};
+use pipecast_model::{Permission, Timestamp, Topic, UserId};
+use pipecast_store::Sight;
+use pipecast_watch::Last;
+
+/// The rights of one connection.
+pub struct Rights {
+    badge: Arc<Badge>,
+    gatekeeper: Arc<Gatekeeper>,
+    bearing: Arc<Bearing>,
+    /// The changes of the badge that have been looked at.
+    seen: u32,
+    /// When the token that was shown ends, apart from its session.
+    ends: Option<Timestamp>,
+}
+
+/// What has become of somebody's rights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// They may not be here any more.
+    Gone,
+    /// They may see other things than before.
+    Changed,
+}
+
+impl Rights {
+    /// Looked after from now on.
+    pub fn of(known: &Known, ends: Option<Timestamp>) -> Rights {
+        known.gatekeeper().hold(known.badge());
+        Rights {
+            // So that the first look finds news: it may have changed since it was let in.
+            seen: known.badge().changes().wrapping_sub(1),
+            bearing: Arc::new(known.bearing().clone()),
+            badge: Arc::clone(known.badge()),
+            gatekeeper: Arc::clone(known.gatekeeper()),
+            ends,
+        }
+    }
+
+    /// Who it is.
+    pub fn user(&self) -> UserId {
+        self.bearing.user
+    }
+
+    /// The same for whoever asks about single things.
+    pub fn caller(&self) -> Caller {
+        Caller::Known(Known::new(Arc::clone(&self.gatekeeper), Arc::clone(&self.badge), Arc::clone(&self.bearing)))
+    }
+
+    /// When the token that was shown ends.
+    pub fn ends(&self) -> Option<Timestamp> {
+        self.ends
+    }
+
+    /// What has become of them since the last look; `None` where nothing has.
+    pub fn news(&mut self) -> Option<News> {
+        let changes = self.badge.changes();
+        if changes == self.seen {
+            return None;
+        }
+        self.seen = changes;
+        let Some(bearing) = self.badge.bearing() else { return Some(News::Gone) };
+        self.bearing = bearing;
+        Some(News::Changed)
+    }
+
+    /// Whether they see every pipeline, so that nothing has to be left out for them.
+    pub fn sees_all(&self) -> bool {
+        self.bearing.grants.sight(Permission::PipelinesRead) == Sight::All
+    }
+
+    /// Whether they may watch a topic which they have asked for before.
+    pub fn may_watch(&self, topic: Topic) -> bool {
+        let thing = match topic {
+            _ if self.sees_all() => return true,
+            Topic::Monitor => return self.bearing.grants.may_somewhere(Permission::PipelinesRead),
+            Topic::Pipeline(id) => Thing::Pipeline(id),
+            Topic::Execution(id) => Thing::Execution(id),
+        };
+        let home = self.gatekeeper.known_home(thing);
+        home.is_some_and(|home| self.gatekeeper.sees(&self.bearing, home))
+    }
+
+    /// Whether they see the pipeline that a value of the monitor is about.
+    pub fn sees(&self, last: &Last) -> bool {
+        self.sees_all() || last.project().is_some_and(|project| self.gatekeeper.sees(&self.bearing, project))
+    }
+}

@@ -1,0 +1,203 @@
+// Who is signed in. The access token is in memory alone; a cookie that no script can read gets the next one. Knows nothing of single pages.
+import { refusal, Refused } from '../api';
+import { forgetRefusal } from '../live/connection.svelte';
+import type { Granted, Me, Permission } from './wire';
+
+export const API = '/admin/v1';
+
+export type Standing =
+  /** Not asked yet. */
+  | { is: 'unknown' }
+  /** Nobody; `ended` where there was somebody a moment ago. */
+  | { is: 'nobody'; ended: boolean }
+  | { is: 'somebody'; me: Me }
+  /** It cannot be told. */
+  | { is: 'lost'; refused: Refused };
+
+interface Asking {
+  method?: string;
+  body?: unknown;
+  /** The `ETag` of what is to be changed. */
+  version?: string | null;
+  signal?: AbortSignal;
+  headers?: Record<string, string>;
+}
+
+/** Milliseconds before its end at which an access token is not used any more. */
+const MARGIN = 15_000;
+
+/** What somebody may with this role everywhere, besides an admin, who may everything. */
+const EVERYWHERE: Record<string, Permission[]> = {
+  maintainer: [
+    'pipelines:read',
+    'pipelines:write',
+    'deliveries:read',
+    'deliveries:replay',
+    'members:manage',
+    'tokens:manage',
+    'system:read',
+  ],
+  viewer: ['pipelines:read', 'tokens:manage', 'system:read'],
+  wallboard: ['pipelines:read'],
+  runner: ['ingest:write'],
+};
+
+class Session {
+  standing = $state.raw<Standing>({ is: 'unknown' });
+
+  #access: string | null = null;
+  #until = 0;
+  #carrying: Promise<void> | null = null;
+  readonly #tabs = new BroadcastChannel('pipecast.session');
+
+  constructor() {
+    this.#tabs.onmessage = (event: MessageEvent<unknown>) => {
+      if (event.data === 'ended') this.#leave(true);
+      else if (this.standing.is !== 'somebody') void this.resume();
+    };
+  }
+
+  get me(): Me | null {
+    return this.standing.is === 'somebody' ? this.standing.me : null;
+  }
+
+  /** Whether the caller may do this somewhere. */
+  may(permission: Permission): boolean {
+    return this.me?.permissions.includes(permission) ?? false;
+  }
+
+  /** Whether the caller may do this everywhere. */
+  mayEverywhere(permission: Permission): boolean {
+    const role = this.me?.role;
+    return role === 'admin' || (role ? (EVERYWHERE[role]?.includes(permission) ?? false) : false);
+  }
+
+  /** Whether the caller may do this in a project. */
+  mayIn(permission: Permission, project: number): boolean {
+    return (
+      this.mayEverywhere(permission) ||
+      (this.me?.projects.some((one) => one.project_id === project && one.permissions.includes(permission)) ?? false)
+    );
+  }
+
+  /** Goes on with the session of the cookie, if there is one. */
+  async resume(): Promise<void> {
+    try {
+      await this.#carryOn();
+      await this.look();
+    } catch (error) {
+      if (!(error instanceof Refused)) throw error;
+      if (error.status === 401) this.#leave(false);
+      else this.standing = { is: 'lost', refused: error };
+    }
+  }
+
+  async logIn(name: string, password: string, code: string | null): Promise<void> {
+    const response = await fromPage('/sessions', { name, password, ...(code ? { code } : {}) });
+    this.#take((await response.json()) as Granted);
+    await this.look();
+    this.#tabs.postMessage('opened');
+  }
+
+  async logOut(): Promise<void> {
+    try {
+      await this.ask('/sessions/current', { method: 'DELETE' });
+    } catch (error) {
+      // A session that has ended is left all the same.
+      if (!(error instanceof Refused) || error.status !== 401) throw error;
+    }
+    this.#leave(false);
+    this.#tabs.postMessage('ended');
+  }
+
+  /** Asks who one is, and what one may. */
+  async look(): Promise<void> {
+    const response = await this.ask('/me');
+    this.standing = { is: 'somebody', me: (await response.json()) as Me };
+  }
+
+  /** Asks the admin API. Renews the access token where it has to be; throws `Refused` for every answer but a good one. */
+  async ask(path: string, asking: Asking = {}): Promise<Response> {
+    if (!this.#access || Date.now() > this.#until - MARGIN) await this.#carryOn();
+    const access = this.#access;
+    let response = await this.#send(path, asking);
+    if (response.status !== 401) return good(response);
+    const refused = await refusal(response);
+    if (refused.problem?.code !== 'token_refused') throw refused;
+    // Somebody else's request may have renewed it meanwhile.
+    if (this.#access === access) await this.#carryOn();
+    response = await this.#send(path, asking);
+    return good(response);
+  }
+
+  #send(path: string, asking: Asking): Promise<Response> {
+    const method = asking.method ?? 'GET';
+    const headers: Record<string, string> = {
+      Accept: 'application/json',
+      'X-Pipecast': '1',
+      Authorization: `Bearer ${this.#access}`,
+      ...asking.headers,
+    };
+    if (asking.body !== undefined) headers['Content-Type'] = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    if (asking.version) headers['If-Match'] = asking.version;
+    const body = asking.body === undefined ? null : JSON.stringify(asking.body);
+    return answered(fetch(API + path, { method, headers, body, signal: asking.signal ?? null, cache: 'no-store' }));
+  }
+
+  /** However many requests need a new access token, one of them gets it; other tabs wait where the browser can tell them to. */
+  #carryOn(): Promise<void> {
+    const renew = async (): Promise<void> => {
+      try {
+        this.#take((await (await fromPage('/sessions/refresh', {})).json()) as Granted);
+      } catch (error) {
+        if (error instanceof Refused && error.status === 401 && this.standing.is === 'somebody') this.#leave(true);
+        throw error;
+      }
+    };
+    const alone = async (): Promise<void> => {
+      await (navigator.locks ? navigator.locks.request('pipecast.session', renew) : renew());
+    };
+    this.#carrying ??= alone().finally(() => (this.#carrying = null));
+    return this.#carrying;
+  }
+
+  #take(granted: Granted): void {
+    this.#access = granted.access_token;
+    this.#until = Date.now() + granted.expires_in * 1_000;
+    forgetRefusal();
+  }
+
+  #leave(ended: boolean): void {
+    this.#access = null;
+    this.#until = 0;
+    forgetRefusal();
+    this.standing = { is: 'nobody', ended: ended && this.standing.is === 'somebody' };
+  }
+}
+
+export const session = new Session();
+
+/** Asks without an access token, as a page of this origin. */
+export async function fromPage(path: string, body?: unknown): Promise<Response> {
+  const headers: Record<string, string> = { Accept: 'application/json', 'X-Pipecast': '1' };
+  if (body !== undefined) headers['Content-Type'] = 'application/json';
+  const asked = fetch(API + path, {
+    method: body === undefined ? 'GET' : 'POST',
+    headers,
+    body: body === undefined ? null : JSON.stringify(body),
+    cache: 'no-store',
+  });
+  return good(await answered(asked));
+}
+
+async function answered(asked: Promise<Response>): Promise<Response> {
+  return asked.catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    throw new Refused(0, '');
+  });
+}
+
+async function good(response: Response): Promise<Response> {
+  if (response.ok) return response;
+  throw await refusal(response);
+}
