@@ -8,6 +8,7 @@ mod cache;
 mod durability;
 mod faults;
 mod queue;
+mod quotas;
 mod rabbitmq;
 mod redis;
 mod server;
