@@ -52,5 +52,8 @@ fn limit(operation: &mut Operation) {
 }
 
 fn header(kind: Type, description: &str) -> Header {
-    HeaderBuilder::new().schema(Object::with_type(kind)).description(Some(description)).build()
+    HeaderBuilder::new()
+        .schema(Some(Object::with_type(kind)))
+        .description(Some(description))
+        .build()
 }
