@@ -21,7 +21,7 @@ use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
-use pipecast_model::Timestamp;
+use pipecast_model::{Host, Timestamp};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -29,7 +29,7 @@ use forge::{Forge, Memory};
 use letters::{Letters, Way};
 use postman::{Fate, Pace, Postman, Retry};
 use report::Report;
-use seal::{Seal, Secrets};
+use seal::{Seal, Secrets, SourcePath};
 use target::Target;
 
 /// Events that one push sets off in the long run, measured over an hour of simulated life; turns a rate of deliveries into pushes.
@@ -80,6 +80,9 @@ pub struct Args {
     /// Secret token of the GitLab webhook, or its signing token (whsec_…); else PIPECAST_WEBHOOKS__GITLAB__SECRET.
     #[arg(long)]
     pub gitlab_secret: Option<String>,
+    /// Deliver to this source alone, as its host does: its path, as in /webhooks/github/KEY. Only that host's secret is needed then.
+    #[arg(long, value_name = "PATH")]
+    pub source: Option<SourcePath>,
     /// Seconds to wait for the service to come up.
     #[arg(long, default_value_t = 60.0, value_name = "SECONDS")]
     pub wait: f64,
@@ -98,11 +101,18 @@ pub struct Args {
 /// refused every delivery.
 pub async fn run(args: Args) -> anyhow::Result<()> {
     let target = Target::parse(&args.url, args.allow_remote).await?;
+    let tells = |host| args.source.as_ref().is_none_or(|source| source.host == host);
+    let secret_of = |host, given: Option<&str>, variable, flag| if tells(host) { secret(given, variable, flag) } else { Ok(String::new()) };
     let secrets = Secrets {
-        github: secret(args.github_secret.as_deref(), "PIPECAST_WEBHOOKS__GITHUB__SECRET", "--github-secret")?,
-        gitlab: secret(args.gitlab_secret.as_deref(), gitlab_variable(), "--gitlab-secret")?,
+        github: secret_of(
+            Host::Github,
+            args.github_secret.as_deref(),
+            "PIPECAST_WEBHOOKS__GITHUB__SECRET",
+            "--github-secret",
+        )?,
+        gitlab: secret_of(Host::Gitlab, args.gitlab_secret.as_deref(), gitlab_variable(), "--gitlab-secret")?,
     };
-    let seal = Seal::new(&secrets, &target.authority, &target.prefix)?;
+    let seal = Seal::new(&secrets, &target.authority, &target.prefix)?.at(args.source.as_ref());
     anyhow::ensure!(args.rate.is_none_or(|rate| rate > 0.0) && args.speed > 0.0, "rate and speed must be above 0");
     anyhow::ensure!((0.0..=1.0).contains(&args.duplicates), "duplicates is a share from 0 to 1");
 
@@ -111,9 +121,13 @@ pub async fn run(args: Args) -> anyhow::Result<()> {
     target.come_up(Duration::from_secs_f64(args.wait), &stop).await?;
 
     let postman = Postman::new(target.address, seal, postman_options(&args));
-    let letters = Letters::new(Forge::new(forge_options(&args)), way(&args)).take(args.count.unwrap_or(usize::MAX));
+    let told = Forge::new(forge_options(&args)).filter(|event| tells(event.host));
+    let letters = Letters::new(told, way(&args)).take(args.count.unwrap_or(usize::MAX));
     let mut progress = Progress::new(args.quiet);
-    progress.say(&format!("telling {} as GitHub and GitLab; Ctrl-C ends it", target.url()));
+    match &args.source {
+        Some(source) => progress.say(&format!("telling {}{source}; Ctrl-C ends it", target.url())),
+        None => progress.say(&format!("telling {} as GitHub and GitLab; Ctrl-C ends it", target.url())),
+    }
     let report = postman.deliver(letters, &stop, |receipt| progress.note(&receipt.fate)).await;
     watcher.abort();
     writeln!(std::io::stdout(), "simulate: {report}").context("cannot print the summary")?;

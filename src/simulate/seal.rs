@@ -1,6 +1,8 @@
 //! Signs a webhook the way its host does and writes it as an HTTP request.
 //! Knows nothing of connections.
 
+use std::fmt;
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use aws_lc_rs::hmac;
@@ -26,6 +28,41 @@ pub struct Seal {
     gitlab: GitlabKey,
     authority: String,
     prefix: String,
+    /// The source that alone is told.
+    source: Option<SourcePath>,
+}
+
+/// The path of a source: `/webhooks/HOST/KEY`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePath {
+    /// Its host.
+    pub host: Host,
+    /// The end of the path.
+    pub key: String,
+}
+
+/// A text that is no path of a source.
+#[derive(Debug, thiserror::Error)]
+#[error("write the path of a source, as in /webhooks/github/KEY")]
+pub struct BadSourcePath;
+
+impl FromStr for SourcePath {
+    type Err = BadSourcePath;
+
+    fn from_str(text: &str) -> Result<Self, BadSourcePath> {
+        let (host, key) = text.strip_prefix("/webhooks/").and_then(|rest| rest.split_once('/')).ok_or(BadSourcePath)?;
+        let is_key = !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+        match host.parse() {
+            Ok(host) if is_key => Ok(SourcePath { host, key: key.to_owned() }),
+            _ => Err(BadSourcePath),
+        }
+    }
+}
+
+impl fmt::Display for SourcePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/webhooks/{}/{}", self.host, self.key)
+    }
 }
 
 enum GitlabKey {
@@ -53,15 +90,27 @@ impl Seal {
             gitlab,
             authority: authority.to_owned(),
             prefix: prefix.to_owned(),
+            source: None,
         })
+    }
+
+    /// The same to one source, where there is one to name.
+    pub fn at(self, source: Option<&SourcePath>) -> Self {
+        Seal {
+            source: source.cloned(),
+            ..self
+        }
     }
 
     /// The whole request, head and body. The clock is in the signature of a signing token, so a request is made when it is sent.
     pub fn request(&self, event: &Event) -> Bytes {
+        let path = match &self.source {
+            Some(source) => source.to_string(),
+            None => format!("/webhooks/{}", event.host),
+        };
         let mut head = format!(
-            "POST {}/webhooks/{} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
+            "POST {}{path} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n",
             self.prefix,
-            event.host,
             self.authority,
             event.body.len()
         );
@@ -232,5 +281,25 @@ mod tests {
         };
 
         assert!(Seal::new(&secrets, "127.0.0.1", "").is_err());
+    }
+
+    #[test]
+    fn one_source_is_told_at_its_path() {
+        let source: SourcePath = "/webhooks/github/abc".parse().unwrap();
+        let seal = seal("token").at(Some(&source));
+
+        let request = seal.request(&event(Host::Github, b"{}"));
+
+        assert!(request.starts_with(b"POST /webhooks/github/abc HTTP/1.1\r\n"));
+        for wrong in [
+            "",
+            "/webhooks/github",
+            "/webhooks/github/",
+            "/webhooks/svn/k",
+            "/webhooks/github/a b",
+            "/webhooks/github/a/b",
+        ] {
+            assert!(wrong.parse::<SourcePath>().is_err(), "{wrong}");
+        }
     }
 }
