@@ -100,7 +100,7 @@ impl RabbitmqQueue {
     /// `Unavailable` where trying again cannot help: a malformed URL, queues of the same names with other arguments, a user who is
     /// refused. The cause says what to change. Once the queue is open, the same refusals are tried again for ever.
     pub async fn open(options: RabbitmqOptions) -> Result<Self> {
-        let uri: AMQPUri = options.url.parse().map_err(Refusal::Url)?;
+        let uri: AMQPUri = options.url.parse().map_err(|_: String| Refusal::Url)?;
         let options = Arc::new(options);
         let session = match Session::open(&uri, &options).await {
             Ok(session) => Some(session),

@@ -15,8 +15,9 @@ const LONGEST_RETRY: Duration = Duration::from_secs(5);
 /// The broker answered, and what it said will not change by itself.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Refusal {
-    #[error("fabric.amqp_url is no AMQP URL: {0}")]
-    Url(String),
+    // Whatever the parser says may have the password in it.
+    #[error("fabric.amqp_url is no AMQP URL; write amqp://USER:PASSWORD@HOST/VHOST, or amqps:// with TLS, with %2f for the virtual host /")]
+    Url,
     #[error("RabbitMQ has a queue of the same name with other arguments ({0}); let it run empty and delete it, or set another fabric.rabbitmq.prefix")]
     OtherArguments(String),
     #[error("RabbitMQ does not let this user in ({0}); check user, password and virtual host in fabric.amqp_url, and the user's permissions")]
