@@ -18,6 +18,10 @@ need_programs || missing "needs Redis, RabbitMQ, nginx, PostgreSQL with its serv
 need_rabbitmq || missing "needs a RabbitMQ broker; start one, or set PIPECAST_TEST_RABBITMQ to its URL"
 need_postgres || missing "needs a PostgreSQL server; start one, or set PIPECAST_TEST_POSTGRES to a URL whose user may create databases"
 
+# Logs, what operators are shown, and the secrets that were planted, for the last step. Kept until the next run.
+export PIPECAST_TEST_TRACES="$PWD/target/test-traces"
+rm -rf "$PIPECAST_TEST_TRACES"
+
 if [ ! -d "${PIPECAST_PAYLOADS:-../shared/payloads}" ]; then
   echo "LEFT OUT: the tests on real payloads; set PIPECAST_PAYLOADS to a folder SOURCE/HOST/EVENT/FILE.json with signature_vectors.json"
 fi
@@ -47,5 +51,8 @@ cargo test --workspace
 step "two minutes of torture"
 cargo build --package pipecast --package pipecast-prove --bins
 target/debug/prove torture --minutes 2 --rate 40 --seed 1
+
+step "no planted secret in anything that was left behind"
+target/debug/prove leaks "$PIPECAST_TEST_TRACES"
 
 step "done"

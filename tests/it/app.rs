@@ -5,6 +5,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::hmac;
@@ -14,9 +15,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{Answer, Request};
+use crate::traces;
 
-pub const GITHUB_SECRET: &str = "a secret of GitHub";
-pub const GITLAB_SECRET: &str = "a token of GitLab";
+pub const GITHUB_SECRET: &str = "pl4nted: a secret of GitHub";
+pub const GITLAB_SECRET: &str = "pl4nted: a token of GitLab";
 
 /// The account that `start_with_admin` makes.
 pub const ADMIN: &str = "ada";
@@ -45,6 +47,7 @@ impl TestApp {
         let mut config = config_in(data.path());
         change(&mut config);
         let running = roles::start(config, &BTreeSet::from(Role::ALL)).await.expect("it starts");
+        traces::plant_keys(&data.path().join("keys/keyring"));
         TestApp {
             address: running.address,
             running,
@@ -60,6 +63,7 @@ impl TestApp {
         change(&mut config);
         roles::create_admin(&config, ADMIN, PASSWORD).await.expect("an admin");
         let running = roles::start(config, &BTreeSet::from(Role::ALL)).await.expect("it starts");
+        traces::plant_keys(&data.path().join("keys/keyring"));
         TestApp {
             address: running.address,
             running,
@@ -163,8 +167,24 @@ impl TestApp {
     }
 }
 
+/// What services in this process say goes where whoever looks for leaks finds it. More than they say by default.
+fn listen_to_the_log() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        if let Some(file) = traces::log_of("in-process") {
+            let filter = "info,pipecast=debug,actix_server=warn";
+            let lines = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(Mutex::new(file));
+            drop(lines.try_init());
+        }
+        for secret in [GITHUB_SECRET, GITLAB_SECRET] {
+            traces::plant("webhook secret", secret);
+        }
+    });
+}
+
 /// The defaults with a directory, any free port, and secrets.
 pub fn config_in(data: &Path) -> Config {
+    listen_to_the_log();
     let mut config = Config::defaults();
     config.data_dir = data.to_owned();
     config.server.listen = "127.0.0.1:0".parse().unwrap();

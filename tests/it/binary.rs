@@ -1,6 +1,6 @@
 //! The service in a process of its own, as an operator starts it: for what a process alone can show or suffer.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::app::{self, GITHUB_SECRET};
 use crate::http::{Answer, Request};
+use crate::traces;
 
 /// Longest wait for something that must become so.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -19,8 +20,8 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     data: tempfile::TempDir,
-    /// What it has said since it listens.
-    log: Arc<Mutex<Vec<String>>>,
+    /// What it has said so far.
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -39,23 +40,33 @@ impl Process {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut trace = traces::log_of("process");
+        let mut keep = move |line: &str| {
+            if let Some(trace) = &mut trace {
+                writeln!(trace, "{line}").unwrap();
+            }
+        };
+        let mut said = Vec::new();
         let address = loop {
             let line = log.next().expect("it says where it listens before it ends").unwrap();
+            keep(&line);
+            said.push(line.clone());
             let line: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = line["address"].as_str() {
                 break address.parse().unwrap();
             }
         };
         // Somebody has to read the rest, or the process would wait for room in the pipe.
-        let said = Arc::<Mutex<Vec<String>>>::default();
-        let kept = Arc::clone(&said);
-        std::thread::spawn(move || log.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
-        Process {
-            child,
-            address,
-            data,
-            log: said,
-        }
+        let said = Arc::new(Mutex::new(said));
+        let lines = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in log.map_while(Result::ok) {
+                keep(&line);
+                lines.lock().unwrap().push(line);
+            }
+        });
+        traces::plant_keys(&data.path().join("keys/keyring"));
+        Process { child, address, data, said }
     }
 
     /// Where it keeps everything.
@@ -63,9 +74,14 @@ impl Process {
         self.data.path()
     }
 
+    /// What it has said so far, line by line.
+    pub fn lines(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
     /// How many lines of its log have this in them.
     pub fn said(&self, text: &str) -> usize {
-        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
+        self.said.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     pub fn signal(&self, name: &str) {

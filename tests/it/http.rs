@@ -7,6 +7,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::traces;
+
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -108,7 +110,11 @@ impl Request {
         stream.write_all(self.head(address).as_bytes()).await.expect("the server reads");
         // The server may answer and hang up before it has read a body that it does not want.
         let _ = stream.write_all(&self.body).await;
-        Answer::read(stream).await
+        let answer = Answer::read(stream).await;
+        let cookies: Vec<&str> = answer.header("set-cookie").into_iter().collect();
+        let Request { method, path, headers, body } = &self;
+        traces::look_at(method, path, headers, body, answer.status, &answer.body, &cookies);
+        answer
     }
 }
 

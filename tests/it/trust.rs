@@ -108,7 +108,7 @@ async fn gitlab_is_believed_by_its_token() {
     let app = TestApp::start().await;
 
     assert_eq!(app.send(gitlab("Push Hook", "{}")).await.status, 202);
-    for token in ["", "a token of GitLa", "a token of GitLab ", "A TOKEN OF GITLAB"] {
+    for token in ["", "pl4nted: a token of GitLa", "pl4nted: a token of GitLab ", "PL4NTED: A TOKEN OF GITLAB"] {
         let answer = app
             .send(gitlab("Push Hook", "{}").without("x-gitlab-token").header("X-Gitlab-Token", token))
             .await;

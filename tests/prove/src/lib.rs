@@ -10,6 +10,7 @@ pub mod cluster;
 pub mod crash;
 pub mod findings;
 pub mod gate;
+pub mod leaks;
 pub mod ledger;
 pub mod perf;
 pub mod ports;

@@ -2,7 +2,7 @@
 //! Knows nothing of how they are done.
 
 use clap::{Parser, Subcommand};
-use pipecast_prove::{across, broker_down, caches, cluster, crash, perf, redis_empty, rolling, torture};
+use pipecast_prove::{across, broker_down, caches, cluster, crash, leaks, perf, redis_empty, rolling, torture};
 
 /// Pipecast as it is deployed, in real processes: to look at, and to break.
 #[derive(Parser)]
@@ -18,6 +18,7 @@ enum Command {
     Caches(caches::Args),
     Cluster(cluster::Args),
     Crash(crash::Args),
+    Leaks(leaks::Args),
     Perf(perf::Args),
     RedisEmpty(redis_empty::Args),
     Rolling(rolling::Args),
@@ -34,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         Command::Caches(args) => caches::run(args).await,
         Command::Cluster(args) => cluster::run(args).await,
         Command::Crash(args) => crash::run(args).await,
+        Command::Leaks(args) => leaks::run(&args),
         Command::Perf(args) => perf::run(args).await,
         Command::RedisEmpty(args) => redis_empty::run(args).await,
         Command::Rolling(args) => rolling::run(args).await,

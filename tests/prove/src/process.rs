@@ -16,6 +16,8 @@ use pipecast::simulate::line::Line;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::leaks;
+
 /// Longest wait for one that starts, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -224,7 +226,16 @@ impl Process {
     }
 
     fn open_log(&self) -> io::Result<File> {
-        OpenOptions::new().create(true).append(true).open(self.log())
+        let log = self.log();
+        // Where whoever looks for leaks finds it, after the folder is gone.
+        if let Some(traces) = std::env::var_os(leaks::TRACES).filter(|_| !log.is_symlink() && !log.exists()) {
+            let (logs, folder) = (PathBuf::from(traces).join("logs"), self.recipe.folder.file_name().unwrap_or_default());
+            std::fs::create_dir_all(&logs)?;
+            let kept = logs.join(format!("prove-{}-{}.txt", folder.display(), self.name()));
+            File::create(&kept)?;
+            std::os::unix::fs::symlink(kept, &log)?;
+        }
+        OpenOptions::new().create(true).append(true).open(log)
     }
 }
 

@@ -146,8 +146,8 @@ impl Topology {
             false => None,
         };
         let secrets = Secrets {
-            github: "the secret of a proof".to_owned(),
-            gitlab: "another secret of a proof".to_owned(),
+            github: "pl4nted: the secret of a proof".to_owned(),
+            gitlab: "pl4nted: another secret of a proof".to_owned(),
         };
         let mut house = House {
             plan: &plan,

@@ -78,7 +78,7 @@ describe.skipIf(reason)('the page', () => {
     const { page, close } = await openPage(browser, service.url);
     const command = await page.locator('pre', { hasText: 'openssl' }).innerText();
 
-    execFileSync('sh', ['-ec', command.replace('your-webhook-secret', "'a secret of GitHub'").replace('curl ', 'curl -fsS ')]);
+    execFileSync('sh', ['-ec', command.replace('your-webhook-secret', "'pl4nted: a secret of GitHub'").replace('curl ', 'curl -fsS ')]);
 
     await row(page, 'acme/rocket').locator('.state', { hasText: 'Running' }).waitFor();
     await close();

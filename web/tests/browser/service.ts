@@ -1,15 +1,15 @@
 // The real service under test: started with data and a port of its own, stopped, killed and started again. Knows nothing of browsers.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** The binary; without it the browser tests are left out. */
 export const BINARY = process.env.PIPECAST_BIN;
 
-const GITHUB_SECRET = 'a secret of GitHub';
-const GITLAB_SECRET = 'a token of GitLab';
+const GITHUB_SECRET = 'pl4nted: a secret of GitHub';
+const GITLAB_SECRET = 'pl4nted: a token of GitLab';
 /** How long it may take to start, in milliseconds. */
 const PATIENCE = 30_000;
 
@@ -47,10 +47,12 @@ export class Service {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process = child;
+    const trace = traceOf(child.pid);
     this.url = await new Promise<string>((found, failed) => {
       let log = '';
       const late = setTimeout(() => failed(new Error(`the service did not start:\n${log}`)), PATIENCE);
       const read = (chunk: Buffer): void => {
+        trace(chunk);
         log = (log + chunk.toString()).slice(-20_000);
         this.setupToken = /\bpcsu_\w{43}\b/.exec(log)?.[0] ?? this.setupToken;
         const url = /serves (http:\/\/[\d.:]+)/.exec(log)?.[1];
@@ -117,6 +119,15 @@ export class Service {
       'X-Gitlab-Token': GITLAB_SECRET,
     });
   }
+}
+
+/** Keeps what a process says for whoever looks for leaks, where PIPECAST_TEST_TRACES names a folder. */
+function traceOf(id: number | undefined): (chunk: Buffer) => void {
+  const folder = process.env.PIPECAST_TEST_TRACES;
+  if (!folder) return () => {};
+  const logs = join(folder, 'logs');
+  mkdirSync(logs, { recursive: true });
+  return (chunk) => appendFileSync(join(logs, `page-${id}.txt`), chunk);
 }
 
 async function deliver(url: string, body: string, headers: Record<string, string>): Promise<void> {
