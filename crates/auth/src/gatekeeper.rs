@@ -32,7 +32,7 @@ const MOST: u64 = 50_000;
 /// How long a token of a program is found without asking; whether it is good is asked all the same.
 const TOKEN_KEPT: Duration = Duration::from_secs(600);
 
-/// A key that is not known is looked for no more often.
+/// A key that is not known is looked for no more often; until then it is waited for.
 const KEYS_EVERY: Duration = Duration::from_millis(250);
 
 /// A cookie that was replaced is still good for so long, for requests that were on their way.
@@ -235,16 +235,22 @@ impl Gatekeeper {
         if let Some(key) = known(&self.keys) {
             return Ok(Some(key));
         }
+        let asked = Instant::now();
         let mut read = self.keys_read.lock().await;
-        // Another may have looked while this one waited; and names that nobody has cost no query each.
         if let Some(key) = known(&self.keys) {
             return Ok(Some(key));
         }
-        if read.is_some_and(|read| read.elapsed() < KEYS_EVERY) {
-            return Ok(None);
+        if let Some(last) = *read {
+            // Another has looked while this one waited.
+            if last >= asked {
+                return Ok(None);
+            }
+            // Names that nobody has cost no query each; and a key may have been made since the last look, however short ago that was.
+            tokio::time::sleep_until((last + KEYS_EVERY).into()).await;
         }
+        let begun = Instant::now();
         let keys = self.reader.list_signing_keys().await?;
-        *read = Some(Instant::now());
+        *read = Some(begun);
         let keys = keys.into_iter().map(|key| (key.id, PublicKey::new(&key.public_key, key.expires_at))).collect();
         *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(known(&self.keys))
