@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use pipecast_auth::Gatekeeper;
 use pipecast_fabric::Cache;
-use pipecast_http::{Caller, Code, Problem, TrustedProxies};
+use pipecast_http::{Caller, Code, Problem, TrustedProxies, witness};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -354,7 +354,12 @@ fn refuse(request: &HttpRequest, problem: Problem) -> Result<HttpResponse, Probl
         Code::AnonymousRefused | Code::Forbidden | Code::NotFound => (protocol::code::FORBIDDEN, "forbidden"),
         _ => return Err(problem),
     };
-    turn_away(request, code, reason).map_err(|_| problem)
+    let Ok(farewell) = turn_away(request, code, reason) else {
+        return Err(problem);
+    };
+    // What is an answer like any other is noticed on its way out.
+    witness::note_denial(request, &problem);
+    Ok(farewell)
 }
 
 /// Finishes the handshake and closes at once. An error where this is no handshake at all.

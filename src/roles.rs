@@ -12,6 +12,7 @@ use pipecast_admin::api::Primary;
 use pipecast_admin::keeping::Keeping;
 use pipecast_admin::sources::Sources;
 use pipecast_auth::{Gatekeeper, Shown};
+use pipecast_http::Witness;
 use pipecast_store::Replica;
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -193,9 +194,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let gatekeeper = Gatekeeper::new(reader.clone(), listener.issuer());
     tasks.start("gatekeeper", people::guard(Arc::clone(&gatekeeper), awaited.clone(), workers.clone()));
     let accounts = match plays(Role::Admin) {
-        true => Some(web::Data::new(people::accounts(&auth, &reader, &writer, &gatekeeper)?)),
+        true => Some(web::Data::new(people::accounts(&auth, &reader, &writer, &gatekeeper, &keys)?)),
         false => None,
     };
+    let witness = Arc::new(Witness::default());
+    if plays(Role::Admin) || plays(Role::Realtime) {
+        let (witness, queue) = (Arc::clone(&witness), Arc::clone(&queue));
+        tasks.start("witness", people::witness(witness, queue, workers.clone()));
+    }
     let mut desks = None;
     if let Some(accounts) = &accounts {
         let sources = Sources::new(reader.clone(), Arc::clone(&writer), Arc::clone(&keys), listener.public_url.clone());
@@ -236,7 +242,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
-        let methods = web::Data::new(Methods::of(&openapi::document()));
+        let (methods, witness) = (web::Data::new(Methods::of(&openapi::document())), web::Data::from(witness));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
                 let (writer, queue, reader) = &written;
@@ -253,6 +259,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 .app_data(site.clone())
                 .app_data(gatekeeper.clone())
                 .app_data(methods.clone())
+                .app_data(witness.clone())
                 .app_data(limits.clone())
                 .app_data(health.clone())
                 .app_data(drain.clone())
@@ -358,7 +365,9 @@ pub async fn create_admin(config: &Config, name: &str, password: &str) -> anyhow
         .await
         .context("cannot open the database")?;
     let gatekeeper = Gatekeeper::new(reader.clone(), config.server.issuer());
-    let accounts = people::accounts(&config.auth, &reader, &Arc::new(writer), &gatekeeper)?;
+    // It seals nothing, so it does not matter whether the keys are there.
+    let keys = keys::open(&config.keys, &config.data_dir)?;
+    let accounts = people::accounts(&config.auth, &reader, &Arc::new(writer), &gatekeeper, &keys)?;
     let founder = Founder {
         name: name.to_owned(),
         password: Shown::new(password),

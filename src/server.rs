@@ -11,7 +11,7 @@ use actix_web::http::{KeepAlive, Method};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, ResponseError, dev::ServiceRequest, web};
 use futures_util::future::{Either, ready};
-use pipecast_http::{Code, Problem};
+use pipecast_http::{Code, Problem, witness};
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
@@ -50,7 +50,12 @@ pub fn bind(
                 }
                 trim_trailing_slash(&mut request);
                 answer_head_like_get(&mut request);
-                Either::Right(service.call(request))
+                let answering = service.call(request);
+                Either::Right(async move {
+                    let answer = answering.await?;
+                    witness::look_at(&answer);
+                    Ok(answer)
+                })
             })
             .configure(routes.clone())
     };

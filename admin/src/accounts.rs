@@ -4,8 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecast_auth::{Busy, Cost, Gatekeeper, Passwords};
+use pipecast_auth::guessable::{Guessable, is_guessable};
+use pipecast_auth::{Busy, Cost, Gatekeeper, Passwords, Shown};
 use pipecast_model::{Permission, Timestamp};
+use pipecast_store::sealed::{Keys, KeysError};
 use pipecast_store::{Reader, Writer};
 
 mod entry;
@@ -60,9 +62,12 @@ pub enum Error {
     /// Another account has this name.
     #[error("the name is taken")]
     NameTaken,
-    /// A password that is too easy.
+    /// A password that is too short or too long.
     #[error("{0}")]
     Weak(&'static str),
+    /// A password that is tried first.
+    #[error("{0}")]
+    Guessable(&'static str),
     /// There is no such thing, or not any more.
     #[error("it is not there")]
     Gone,
@@ -75,6 +80,9 @@ pub enum Error {
     /// A token cannot have what its user has not.
     #[error("a token cannot have what its user has not")]
     Beyond(Vec<Permission>),
+    /// There is nothing to seal with.
+    #[error("secrets cannot be sealed")]
+    Keys(#[from] KeysError),
     /// The database.
     #[error(transparent)]
     Store(#[from] pipecast_store::Error),
@@ -86,7 +94,10 @@ pub struct Accounts {
     writer: Arc<Writer>,
     gatekeeper: Arc<Gatekeeper>,
     passwords: Passwords,
+    /// What signs sessions.
     keyring: Keyring,
+    /// What seals.
+    keys: Arc<Keys>,
     settings: Settings,
 }
 
@@ -95,13 +106,20 @@ impl Accounts {
     ///
     /// # Errors
     /// Where the cost is none that argon2 has.
-    pub fn new(reader: Reader, writer: Arc<Writer>, gatekeeper: Arc<Gatekeeper>, settings: Settings) -> Result<Accounts, pipecast_auth::NoCost> {
+    pub fn new(
+        reader: Reader,
+        writer: Arc<Writer>,
+        gatekeeper: Arc<Gatekeeper>,
+        keys: Arc<Keys>,
+        settings: Settings,
+    ) -> Result<Accounts, pipecast_auth::NoCost> {
         Ok(Accounts {
             reader,
             writer,
             gatekeeper,
             passwords: Passwords::new(settings.cost)?,
             keyring: Keyring::default(),
+            keys,
             settings,
         })
     }
@@ -129,29 +147,49 @@ impl Accounts {
     /// The hash of a new password.
     ///
     /// # Errors
-    /// `Weak`, `Busy`.
-    pub async fn hash(&self, password: &str, name: &str, has_totp: bool) -> Result<String, Error> {
-        check(password, name, has_totp)?;
+    /// `Weak`, `Guessable`, `Busy`.
+    async fn hash(&self, password: &str, owner: Owner<'_>) -> Result<String, Error> {
+        check(password, &owner)?;
+        let (text, name, email) = (Shown::new(password), owner.name.to_owned(), owner.email.unwrap_or_default().to_owned());
+        let judged = tokio::task::spawn_blocking(move || refuse_guessable(text.expose(), &[name.as_str(), email.as_str()]));
+        judged.await.map_err(|_| Error::Busy(Busy))??;
         Ok(self.passwords.hash(password).await?)
     }
 }
 
-/// The least that a password has to be (NIST SP 800-63B-4): long, and not what everybody tries first. Nothing is said about its letters.
-fn check(password: &str, name: &str, has_totp: bool) -> Result<(), Error> {
+/// Whose password it is to be.
+pub(super) struct Owner<'a> {
+    /// What they log in with.
+    pub(super) name: &'a str,
+    /// Where they are written to.
+    pub(super) email: Option<&'a str>,
+    /// Whether a second factor is asked for besides.
+    pub(super) has_totp: bool,
+}
+
+/// The least that a password has to be (NIST SP 800-63B-4): long, and not what is tried first. Nothing is said about its letters.
+fn check(password: &str, owner: &Owner<'_>) -> Result<(), Error> {
     let letters = password.chars().count();
-    if letters < 8 || (letters < 15 && !has_totp) {
+    if letters < 8 || (letters < 15 && !owner.has_totp) {
         return Err(Error::Weak("it has at least 15 characters, or 8 where a second factor is asked for"));
     }
     if password.len() > 256 {
         return Err(Error::Weak("it has at most 256 bytes"));
     }
-    let folded = password.to_lowercase();
-    let mut first = password.chars();
-    let one = first.next();
-    if first.all(|letter| Some(letter) == one) || (name.len() >= 4 && folded.contains(&name.to_lowercase())) {
-        return Err(Error::Weak("it is one letter again and again, or the name is in it"));
-    }
     Ok(())
+}
+
+/// Takes its time, so it is for a thread of its own.
+fn refuse_guessable(password: &str, about: &[&str]) -> Result<(), Error> {
+    match is_guessable(password, about) {
+        None => Ok(()),
+        Some(Guessable::Own) => Err(Error::Guessable(
+            "the name or the address of its owner is in it; take something that nobody knows of them",
+        )),
+        Some(Guessable::Common) => Err(Error::Guessable(
+            "it is among those that are tried first, or made of a few that are; take several words that do not belong together, or a random one",
+        )),
+    }
 }
 
 fn after(now: Timestamp, duration: Duration) -> Timestamp {

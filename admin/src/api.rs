@@ -93,6 +93,7 @@ impl From<Error> for Problem {
             Error::NoSetup => Problem::new(Code::NotFound).detail("there is no setup, or not with this token"),
             Error::NameTaken => Problem::new(Code::Conflict).faults(vec![Fault::new("/name", "taken", "another account has this name")]),
             Error::Weak(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/password", "weak", why)]),
+            Error::Guessable(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/password", "guessable", why)]),
             Error::Gone => Problem::new(Code::NotFound),
             Error::LastAdmin => Problem::new(Code::Conflict).detail("this is the last admin who may come in; make another one first"),
             Error::FactorExists => Problem::new(Code::Conflict).detail("there is a second factor already; take it away first"),
@@ -101,6 +102,7 @@ impl From<Error> for Problem {
                 let detail = format!("you may not do this there yourself: {}", words.join(", "));
                 Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
             }
+            Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
             Error::Store(error) => error.into(),
         }
     }

@@ -9,8 +9,11 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
+use pipecast_model::witnessed::Denial;
 use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
+use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Error, Noted, Tx, Writer};
+use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -66,7 +69,7 @@ impl Item {
     fn delivery(&self) -> Option<(&Delivery, &Facts)> {
         match &self.work {
             Work::Delivery(delivery) => Some((delivery, &self.facts)),
-            Work::Refusal(_) => None,
+            Work::Refusal(_) | Work::Witnessed(_) => None,
         }
     }
 }
@@ -203,7 +206,14 @@ impl Consumer {
             Err(_) => Err(Error::unavailable("write a batch within half a minute")),
         };
         match &written {
-            Ok(_) => self.hearing.note(items.iter().filter_map(Item::delivery).map(|(delivery, _)| delivery)),
+            Ok(_) => {
+                self.hearing.note(items.iter().filter_map(Item::delivery).map(|(delivery, _)| delivery));
+                for item in items {
+                    if let Work::Witnessed(witnessed) = &item.work {
+                        self.hearing.note_uses(&witnessed.uses);
+                    }
+                }
+            }
             Err(_) => self.told.add(told),
         }
         written
@@ -219,7 +229,7 @@ impl Consumer {
         tx.foresee(&deliveries).await?;
         for item in items {
             let (outcome, changed) = apply(&mut tx, item).await?;
-            outcomes.push(outcome);
+            outcomes.extend(outcome);
             topics.extend(changed);
             verdicts.push((item.claim, Verdict::Ack));
         }
@@ -234,23 +244,46 @@ impl Consumer {
     }
 }
 
-/// Writes one piece of work; returns what became of it in a word, and the topics that changed by it.
-async fn apply(tx: &mut Tx, item: &Item) -> Result<(&'static str, Vec<Topic>), Error> {
+/// Writes one piece of work; returns what became of a delivery in a word, and the topics that changed by it.
+async fn apply(tx: &mut Tx, item: &Item) -> Result<(Option<&'static str>, Vec<Topic>), Error> {
     Ok(match &item.work {
         Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
             Noted::New => {
                 if item.failures > 0 {
                     tx.note_attempts(delivery.id, i64::from(item.failures) + 1).await?;
                 }
-                (item.facts.outcome.word(), tx.record_facts(delivery, &item.facts).await?)
+                (Some(item.facts.outcome.word()), tx.record_facts(delivery, &item.facts).await?)
             }
-            Noted::Duplicate(_) => ("duplicate", Vec::new()),
+            Noted::Duplicate(_) => (Some("duplicate"), Vec::new()),
         },
         Work::Refusal(refusal) => {
             tx.note_refusal(refusal).await?;
-            ("refused", Vec::new())
+            (Some("refused"), Vec::new())
+        }
+        Work::Witnessed(witnessed) => {
+            witnessed.denials.iter().for_each(|denial| tx.audit(audited(denial)));
+            (None, Vec::new())
         }
     })
+}
+
+/// Who was denied what, as it stands in the audit. A crash before the claim is settled may write it twice.
+fn audited(denial: &Denial) -> Entry {
+    let actor = match (denial.token, denial.user) {
+        (Some(token), Some(user)) => Actor::Token(token, user),
+        (_, Some(user)) => Actor::User(user),
+        (_, None) => Actor::Anonymous,
+    };
+    let by = By {
+        actor,
+        ip: denial.ip,
+        user_agent: denial.user_agent.clone(),
+        request_id: Some(denial.request_id.clone()),
+    };
+    Entry::new(by, "request.refuse")
+        .on("operation", &denial.operation, &denial.operation)
+        .after(json!({ "code": denial.code, "count": denial.count, "since": denial.since }))
+        .denied()
 }
 
 /// Adds what each delivery tells, and the hash of its body. Large bodies take their time, so they are read where nobody waits behind them.

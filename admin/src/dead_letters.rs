@@ -28,7 +28,7 @@ pub struct DeadLetter {
     pub buried_at: Option<Timestamp>,
     /// Bytes of the message.
     pub bytes: usize,
-    /// The delivery in it; null where this build cannot read it.
+    /// The delivery in it; null where there is none, or where this build cannot read it.
     pub delivery: Option<Buried>,
 }
 
@@ -52,23 +52,24 @@ pub struct Buried {
 
 impl From<Dead> for DeadLetter {
     fn from(dead: Dead) -> DeadLetter {
-        let delivery = Work::decode(&dead.message).ok().map(|work| match work {
-            Work::Delivery(delivery) => Buried {
+        let delivery = Work::decode(&dead.message).ok().and_then(|work| match work {
+            Work::Delivery(delivery) => Some(Buried {
                 id: delivery.id,
                 host: delivery.host,
                 source: delivery.source,
                 event: Some(delivery.event),
                 received_at: delivery.received_at,
                 replay_of: delivery.replay_of,
-            },
-            Work::Refusal(refusal) => Buried {
+            }),
+            Work::Refusal(refusal) => Some(Buried {
                 id: refusal.id,
                 host: refusal.host,
                 source: refusal.source,
                 event: refusal.event,
                 received_at: refusal.received_at,
                 replay_of: None,
-            },
+            }),
+            Work::Witnessed(_) => None,
         });
         DeadLetter {
             id: dead.id.0,

@@ -1,12 +1,14 @@
-//! What is heard of sources while deliveries are worked on: the last one of each, and which secret it was signed with. Noted in memory, and
-//! written every now and then, so that no delivery waits for it. A crash forgets some seconds of it.
+//! What is heard of sources while deliveries are worked on: the last one of each, and which secret it was signed with; and when tokens were
+//! used last, which nodes tell. Noted in memory, and written every now and then, so that no delivery waits for it. A crash forgets some
+//! seconds of it.
 //! Knows nothing of what deliveries tell.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use pipecast_model::{Delivery, Host, SecretId, Timestamp};
+use pipecast_model::witnessed::TokenUse;
+use pipecast_model::{Delivery, Host, SecretId, Timestamp, TokenId};
 use pipecast_store::Writer;
 use pipecast_store::source::Heard;
 use tokio::time::{MissedTickBehavior, interval};
@@ -36,6 +38,8 @@ pub(crate) struct Hearing {
 struct Ears {
     heard: HashMap<Who, Timestamp>,
     written: HashMap<Who, Timestamp>,
+    /// In the order of their ids, so that two workers that write them never wait for each other in a circle.
+    uses: BTreeMap<TokenId, TokenUse>,
 }
 
 impl Hearing {
@@ -53,6 +57,20 @@ impl Hearing {
         }
     }
 
+    /// Takes note of tokens that were used.
+    pub(crate) fn note_uses(&self, uses: &[TokenUse]) {
+        let mut ears = self.lock();
+        for used in uses {
+            if ears.uses.len() >= MOST {
+                return;
+            }
+            let newest = ears.uses.entry(used.token).or_insert_with(|| used.clone());
+            if newest.at < used.at {
+                newest.clone_from(used);
+            }
+        }
+    }
+
     /// Writes what was heard, until it is asked to end, and then once more.
     pub(crate) async fn run(self: Arc<Self>, writer: Arc<Writer>, ending: CancellationToken) {
         let mut seconds = interval(EVERY);
@@ -64,6 +82,9 @@ impl Hearing {
             };
             if let Err(error) = self.write(&writer).await {
                 warn!("cannot note the last deliveries of sources, their next ones will be: {}", chain(&error));
+            }
+            if let Err(error) = self.write_uses(&writer).await {
+                warn!("cannot note when tokens were used, their next uses will be: {}", chain(&error));
             }
             if is_over {
                 return;
@@ -91,6 +112,17 @@ impl Hearing {
         }
         ears.written.extend(heard);
         Ok(())
+    }
+
+    async fn write_uses(&self, writer: &Writer) -> pipecast_store::Result<()> {
+        let uses = std::mem::take(&mut self.lock().uses);
+        if uses.is_empty() {
+            return Ok(());
+        }
+        let shape = |used: TokenUse| (used.token, used.at, used.ip.map(|ip| ip.to_canonical().to_string()));
+        let mut tx = writer.begin().await?;
+        tx.note_token_uses(&uses.into_values().map(shape).collect::<Vec<_>>()).await?;
+        tx.commit_unsynced().await
     }
 
     /// A panic while the lock was held cannot leave these short sections half done.

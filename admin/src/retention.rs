@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipecast_model::Timestamp;
-use pipecast_store::{Pruned, Result, Retention, Task, Tx, Writer};
+use pipecast_store::{Pruned, Purged, Result, Retention, Task, Tx, Writer};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ pub struct Settings {
     pub keep: Retention,
     /// Silence after which an open execution is stale.
     pub stale_after: Duration,
+    /// How long what was deleted can be restored.
+    pub deleted: Duration,
 }
 
 /// Tidies every minute until it is asked to end, by the settings as they are then. Of several processes that do, one works at a time and
@@ -51,6 +53,9 @@ pub async fn run(settings: watch::Receiver<Settings>, writer: Arc<Writer>, endin
         }
         if let Err(error) = prune_accounts(&writer, &ending).await {
             warn!("cannot prune sessions, trying again in {EVERY:?}: {}", chain(&error));
+        }
+        if let Err(error) = purge(settings.deleted, &writer, &ending).await {
+            warn!("cannot purge what was deleted, trying again in {EVERY:?}: {}", chain(&error));
         }
         if let Err(error) = mark_stale(settings.stale_after, &writer, &ending).await {
             warn!("cannot mark stale executions, trying again in {EVERY:?}: {}", chain(&error));
@@ -98,6 +103,23 @@ async fn prune(keep: &Retention, writer: &Writer, ending: &CancellationToken) ->
             sum.bodies,
             sum.deliveries
         );
+    }
+    Ok(())
+}
+
+/// Sources, users and tokens that were deleted so long ago that nobody restores them.
+async fn purge(after: Duration, writer: &Writer, ending: &CancellationToken) -> Result<()> {
+    for _ in 0..ROUNDS {
+        if ending.is_cancelled() {
+            break;
+        }
+        let Some(mut tx) = begin_alone(writer).await? else { break };
+        let Purged { sources, users, tokens } = tx.purge(Timestamp::now().minus(after), AT_ONCE).await?;
+        if sources + users + tokens == 0 {
+            break;
+        }
+        tx.commit().await?;
+        info!(sources, users, tokens, "purged {sources} sources, {users} users and {tokens} tokens");
     }
     Ok(())
 }

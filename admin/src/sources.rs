@@ -233,6 +233,8 @@ impl Sources {
 async fn hold(tx: &mut Tx, id: SourceId) -> Result<Source, Error> {
     match tx.hold_source(id).await? {
         Some(source) if source.managed => Ok(source),
+        // What is left of one that was purged.
+        Some(source) if source.deleted_at.is_some() => Err(Error::Gone),
         Some(_) => Err(Error::Configured),
         None => Err(Error::Gone),
     }

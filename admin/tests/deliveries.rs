@@ -137,6 +137,7 @@ impl House {
         let settings = retention::Settings {
             keep: KEEP,
             stale_after: self.stale_after,
+            deleted: Duration::from_secs(30 * 86_400),
         };
         let ending = CancellationToken::new();
         let run = {

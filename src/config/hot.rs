@@ -29,7 +29,7 @@ const fn bounded(key: &'static str, least: &'static str, most: &'static str) -> 
 }
 
 /// Every one of them. What a process only reads once, as an address or the size of a pool, is not among them.
-pub const HOT: [Hot; 19] = [
+pub const HOT: [Hot; 20] = [
     bounded("limits.address_burst", "1", "1000000"),
     bounded("limits.address_per_second", "1", "1000000"),
     bounded("limits.impostor_burst", "1", "1000000"),
@@ -51,6 +51,7 @@ pub const HOT: [Hot; 19] = [
     },
     bounded("retention.bodies", "0s", "3650d"),
     bounded("retention.bodies_size", "0B", "1048576GiB"),
+    bounded("retention.deleted", "0s", "3650d"),
     // Less than a day would let the same body take effect twice.
     bounded("retention.deliveries", "1d", "3650d"),
     bounded("retention.stale_after", "1m", "365d"),
@@ -95,6 +96,7 @@ impl Config {
             "log.filter" => Place::Filter(&mut self.log.filter),
             "retention.bodies" => Place::Duration(&mut self.retention.bodies),
             "retention.bodies_size" => Place::Size(&mut self.retention.bodies_size),
+            "retention.deleted" => Place::Duration(&mut self.retention.deleted),
             "retention.deliveries" => Place::Duration(&mut self.retention.deliveries),
             "retention.stale_after" => Place::Duration(&mut self.retention.stale_after),
             _ => return None,

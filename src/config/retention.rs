@@ -22,6 +22,9 @@ pub struct Retention {
     /// Silence after which an open execution is stale.
     #[serde(deserialize_with = "value::duration")]
     pub stale_after: Duration,
+    /// How long deleted sources, users and tokens can be restored.
+    #[serde(deserialize_with = "value::duration")]
+    pub deleted: Duration,
 }
 
 impl Retention {

@@ -7,7 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web;
 use pipecast_auth::{Audience, Presented, Refusal};
-use pipecast_http::{Caller, Code, Known, Problem, Site};
+use pipecast_http::{Caller, Code, Known, Problem, Site, witness};
 use pipecast_store::Credential;
 
 use super::Here;
@@ -39,7 +39,7 @@ pub(super) async fn of_socket(here: &Here, caller: Result<Caller, Problem>, requ
         return by_ticket(here, request, ticket).await;
     }
     if let Some(token) = bearer {
-        return by_token(here, token).await;
+        return by_token(here, request, token).await;
     }
     let headers = request.headers();
     let site = request.app_data::<web::Data<Site>>();
@@ -65,9 +65,10 @@ pub(super) fn of_request(here: &Here, caller: Caller, request: &HttpRequest) -> 
     Ok(Entry { caller, rights })
 }
 
-async fn by_token(here: &Here, token: &str) -> Result<Entry, Problem> {
+async fn by_token(here: &Here, request: &HttpRequest, token: &str) -> Result<Entry, Problem> {
     let gatekeeper = &here.settings.gatekeeper;
     let (badge, bearing) = gatekeeper.admit(Presented::Bearer(token)).await?;
+    witness::note_use(request, &badge);
     let known = Known::new(gatekeeper.clone(), badge, bearing);
     Ok(Entry {
         rights: Some(Rights::of(&known, end_of(gatekeeper, token))),

@@ -70,6 +70,7 @@ pub(super) fn kept(settings: &config::Retention) -> retention::Settings {
     retention::Settings {
         keep: settings.keep(),
         stale_after: settings.stale_after,
+        deleted: settings.deleted,
     }
 }
 

@@ -6,6 +6,9 @@ use std::sync::Arc;
 
 use pipecast_admin::accounts::{self, Accounts};
 use pipecast_auth::Gatekeeper;
+use pipecast_fabric::Queue;
+use pipecast_http::Witness;
+use pipecast_store::sealed::Keys;
 use pipecast_store::{Reader, Writer};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -15,7 +18,13 @@ use crate::config;
 use crate::config::Format;
 
 /// What the admin does about accounts.
-pub(super) fn accounts(settings: &config::Auth, reader: &Reader, writer: &Arc<Writer>, gatekeeper: &Arc<Gatekeeper>) -> anyhow::Result<Accounts> {
+pub(super) fn accounts(
+    settings: &config::Auth,
+    reader: &Reader,
+    writer: &Arc<Writer>,
+    gatekeeper: &Arc<Gatekeeper>,
+    keys: &Arc<Keys>,
+) -> anyhow::Result<Accounts> {
     let settings = accounts::Settings {
         access: settings.access_lifetime,
         refresh: settings.refresh_lifetime,
@@ -23,7 +32,8 @@ pub(super) fn accounts(settings: &config::Auth, reader: &Reader, writer: &Arc<Wr
         cost: settings.cost(),
         throttle: settings.login_throttle,
     };
-    Ok(Accounts::new(reader.clone(), Arc::clone(writer), Arc::clone(gatekeeper), settings)?)
+    let (writer, gatekeeper, keys) = (Arc::clone(writer), Arc::clone(gatekeeper), Arc::clone(keys));
+    Ok(Accounts::new(reader.clone(), writer, gatekeeper, keys, settings)?)
 }
 
 /// Looks after whoever has something open here, once the schema is there.
@@ -32,6 +42,12 @@ pub(super) async fn guard(gatekeeper: Arc<Gatekeeper>, mut awaited: Awaited, end
         gatekeeper.run(ending.clone()).await;
     }
     ending.cancelled().await;
+    Ok(())
+}
+
+/// Tells which tokens are used here and who is denied what, as long as the queue takes it.
+pub(super) async fn witness(witness: Arc<Witness>, queue: Arc<dyn Queue>, ending: CancellationToken) -> anyhow::Result<()> {
+    witness.run(queue, ending).await;
     Ok(())
 }
 

@@ -210,6 +210,17 @@ async fn another_password_ends_all_other_sessions() {
     sign_in(&house.app, ADMIN, "another long enough password").await;
 }
 
+/// Turns on the second factor of the admin; the recovery codes.
+pub async fn second_factor(house: &House) -> Vec<String> {
+    let me = "/admin/v1/me/second-factor";
+    let offered = house.done(post(me, &json!({"password": PASSWORD}))).await;
+    let secret = unbase32(offered["secret"].as_str().unwrap());
+    let code = totp::code_at(&secret, now_step());
+    let codes = house.done(post(&format!("{me}/confirm"), &json!({"code": code}))).await;
+    let codes = codes["recovery_codes"].as_array().unwrap().iter();
+    codes.map(|code| code.as_str().unwrap().to_owned()).collect()
+}
+
 fn now_step() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs() / 30).unwrap()

@@ -3,8 +3,10 @@
 
 use pipecast_auth::{Kind, Shown, hash, mint, totp};
 use pipecast_model::{Timestamp, UserId};
-
+use pipecast_store::Totp;
 use pipecast_store::audit::{By, Entry};
+use pipecast_store::sealed::Plain;
+use tracing::error;
 
 use super::{Accounts, Error};
 
@@ -12,14 +14,25 @@ use super::{Accounts, Error};
 const CODES: usize = 10;
 
 impl Accounts {
+    /// How many recovery codes are left, where a second factor is asked for.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn find_factor(&self, user: UserId) -> Result<Option<i64>, Error> {
+        match self.reader.find_totp(user).await? {
+            Some(factor) if factor.confirmed_at.is_some() => Ok(Some(self.reader.count_recovery_codes(user).await?)),
+            _ => Ok(None),
+        }
+    }
+
     /// A fresh secret for an app, asked for from its first code on.
     ///
     /// # Errors
-    /// `FactorExists` where one is asked for already.
+    /// `FactorExists` where one is asked for already, `Keys`.
     pub async fn offer_factor(&self, user: UserId) -> Result<[u8; 20], Error> {
-        let secret = totp::fresh_secret();
+        let (secret, ring) = (totp::fresh_secret(), self.keys.ring()?);
         let mut tx = self.writer.begin().await?;
-        if !tx.offer_totp(user, &sealed(&secret)).await? {
+        if !tx.offer_totp(user, &secret, &ring).await? {
             return Err(Error::FactorExists);
         }
         tx.commit().await?;
@@ -32,7 +45,8 @@ impl Accounts {
     /// `SecondFactor` where the code is wrong, `FactorExists`, `Gone` where none was offered.
     pub async fn confirm_factor(&self, user: UserId, code: &str, by: By) -> Result<Vec<Shown>, Error> {
         let offered = self.reader.find_totp(user).await?.ok_or(Error::Gone)?;
-        let step = totp::step_of(&opened(&offered.secret), code, Timestamp::now(), offered.last_step).ok_or(Error::SecondFactor)?;
+        let secret = self.opened(&offered).ok_or(Error::SecondFactor)?;
+        let step = totp::step_of(&secret, code, Timestamp::now(), offered.last_step).ok_or(Error::SecondFactor)?;
         let minted: Vec<_> = (0..CODES).map(|_| mint(Kind::Recovery)).collect();
         let hashes: Vec<_> = minted.iter().map(|code| code.hash).collect();
         let mut tx = self.writer.begin().await?;
@@ -65,7 +79,9 @@ impl Accounts {
             return Ok(false);
         };
         let code = code.trim().to_lowercase();
-        let step = totp::step_of(&opened(&factor.secret), &code, Timestamp::now(), factor.last_step);
+        let step = self
+            .opened(&factor)
+            .and_then(|secret| totp::step_of(&secret, &code, Timestamp::now(), factor.last_step));
         let mut tx = self.writer.begin().await?;
         let is_taken = match step {
             Some(step) => tx.take_totp_step(user, step).await?,
@@ -74,14 +90,13 @@ impl Accounts {
         tx.commit().await?;
         Ok(is_taken)
     }
-}
 
-/// The one place where a secret of an app is sealed on its way into the database…
-fn sealed(secret: &[u8]) -> Vec<u8> {
-    secret.to_vec()
-}
-
-/// …and opened on its way out.
-fn opened(sealed: &[u8]) -> Vec<u8> {
-    sealed.to_vec()
+    /// The secret of an app. Where its key is missing no code of the app is right, and recovery codes are still good.
+    fn opened(&self, factor: &Totp) -> Option<Plain> {
+        let ring = self.keys.ring();
+        let opened = ring
+            .map_err(|error| error.to_string())
+            .and_then(|ring| factor.open(&ring).map_err(|error| error.to_string()));
+        opened.map_err(|why| error!("the secret of a second factor does not open: {why}")).ok()
+    }
 }

@@ -9,7 +9,7 @@ use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::NewUser;
 use pipecast_store::audit::{By, Entry};
 
-use super::{Accounts, Error, after};
+use super::{Accounts, Error, Owner, after};
 
 /// How long a setup token is good.
 const GOOD_FOR: Duration = Duration::from_secs(3600);
@@ -21,6 +21,16 @@ pub struct Founder {
     pub name: String,
     /// Their password.
     pub password: Shown,
+}
+
+impl Founder {
+    fn as_owner(&self) -> Owner<'_> {
+        Owner {
+            name: &self.name,
+            email: None,
+            has_totp: false,
+        }
+    }
 }
 
 impl Accounts {
@@ -44,12 +54,12 @@ impl Accounts {
     /// Makes the first admin. Of two at once with the same token one is it, and the other has come too late.
     ///
     /// # Errors
-    /// `NoSetup`, `Weak`, `Busy`, `NameTaken`.
+    /// `NoSetup`, `Weak`, `Guessable`, `Busy`, `NameTaken`.
     pub async fn set_up(&self, token: &str, founder: &Founder, by: By) -> Result<UserId, Error> {
         if self.reader.is_set_up().await? {
             return Err(Error::NoSetup);
         }
-        let password = self.hash(founder.password.expose(), &founder.name, false).await?;
+        let password = self.hash(founder.password.expose(), founder.as_owner()).await?;
         let mut tx = self.writer.begin().await?;
         if !tx.use_setup(&hash(token)).await? {
             return Err(Error::NoSetup);
@@ -63,9 +73,9 @@ impl Accounts {
     /// Makes an admin, for whoever may run commands where the database is.
     ///
     /// # Errors
-    /// `Weak`, `Busy`, `NameTaken`.
+    /// `Weak`, `Guessable`, `Busy`, `NameTaken`.
     pub async fn create_admin(&self, founder: &Founder) -> Result<UserId, Error> {
-        let password = self.hash(founder.password.expose(), &founder.name, false).await?;
+        let password = self.hash(founder.password.expose(), founder.as_owner()).await?;
         let mut tx = self.writer.begin().await?;
         let id = tx.create_user(&admin(founder, password)).await?.ok_or(Error::NameTaken)?;
         tx.close_setup().await?;

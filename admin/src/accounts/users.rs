@@ -7,16 +7,21 @@ use pipecast_store::audit::{By, Entry};
 use pipecast_store::{Ended, NewUser, Tx, User};
 use serde_json::{Value, json};
 
-use super::{Accounts, Error};
+use super::{Accounts, Error, Owner};
 
 impl Accounts {
     /// Makes an account.
     ///
     /// # Errors
-    /// `NameTaken`, `Weak`, `Busy`.
+    /// `NameTaken`, `Weak`, `Guessable`, `Busy`.
     pub async fn create_user(&self, mut user: NewUser, password: Option<Shown>, by: By) -> Result<User, Error> {
         if let Some(password) = password {
-            user.password = Some(self.hash(password.expose(), &user.name, false).await?);
+            let owner = Owner {
+                name: &user.name,
+                email: user.email.as_deref(),
+                has_totp: false,
+            };
+            user.password = Some(self.hash(password.expose(), owner).await?);
         }
         let mut tx = self.writer.begin().await?;
         let id = tx.create_user(&user).await?.ok_or(Error::NameTaken)?;
@@ -49,10 +54,15 @@ impl Accounts {
     /// Gives a user another password. All their sessions end but `except`.
     ///
     /// # Errors
-    /// `Gone`, `Weak`, `Busy`.
+    /// `Gone`, `Weak`, `Guessable`, `Busy`.
     pub async fn set_password(&self, id: UserId, password: &Shown, except: Option<SessionId>, by: By) -> Result<(), Error> {
         let user = self.reader.find_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
-        let phc = self.hash(password.expose(), &user.name, user.has_totp).await?;
+        let owner = Owner {
+            name: &user.name,
+            email: user.email.as_deref(),
+            has_totp: user.has_totp,
+        };
+        let phc = self.hash(password.expose(), owner).await?;
         let mut tx = self.writer.begin().await?;
         tx.set_password(id, &phc).await?;
         tx.end_sessions(id, except, Ended::Password).await?;
@@ -65,7 +75,7 @@ impl Accounts {
     /// Gives oneself another password, for which one has to know the one before.
     ///
     /// # Errors
-    /// `Refused`, `Weak`, `Busy`.
+    /// `Refused`, `Weak`, `Guessable`, `Busy`.
     pub async fn change_password(&self, id: UserId, before: &str, password: &Shown, session: SessionId, by: By) -> Result<(), Error> {
         self.confirm_password(id, before).await?;
         self.set_password(id, password, Some(session), by).await

@@ -40,6 +40,11 @@ struct Me {
     session_id: Option<SessionId>,
     /// The token of a program; null for a session.
     token_id: Option<TokenId>,
+    /// Whether a second factor is asked for; null for a program.
+    has_second_factor: Option<bool>,
+    /// Recovery codes that are left of it; null for a program, and without a second factor.
+    #[schema(example = 9)]
+    recovery_codes_left: Option<i64>,
 }
 
 /// What somebody may in one project.
@@ -52,11 +57,15 @@ struct InProject {
 /// Who the caller is, and what they may.
 #[utoipa::path(tag = "sessions", responses((status = 200, body = Me), (status = 401, body = ProblemBody)))]
 #[get("/me")]
-async fn find_me(caller: SignedIn, _: Query<Nothing>) -> Result<web::Json<Me>, Problem> {
+async fn find_me(caller: SignedIn, _: Query<Nothing>, accounts: web::Data<Accounts>) -> Result<web::Json<Me>, Problem> {
     let bearing = caller.bearing();
     let (session_id, token_id) = match caller.credential() {
         Credential::Session(id) => (Some(id), None),
         Credential::Token(id) => (None, Some(id)),
+    };
+    let factor = match session_id {
+        Some(_) => Some(accounts.find_factor(bearing.user).await?),
+        None => None,
     };
     let projects = bearing.grants.projects().map(|(project_id, permissions)| InProject { project_id, permissions });
     Ok(web::Json(Me {
@@ -67,6 +76,8 @@ async fn find_me(caller: SignedIn, _: Query<Nothing>) -> Result<web::Json<Me>, P
         projects: projects.collect(),
         session_id,
         token_id,
+        has_second_factor: factor.map(|factor| factor.is_some()),
+        recovery_codes_left: factor.flatten(),
     }))
 }
 

@@ -1,7 +1,7 @@
 //! Badges: one for each session or token that this node has let in, shared by everything that its bearer has open here.
 //! Knows nothing of how it is found out how a bearer stands.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -43,6 +43,8 @@ pub struct Badge {
     changes: AtomicU32,
     /// Somebody holds it for long, so it is looked after.
     is_held: AtomicBool,
+    /// When it was noted that it was used.
+    noted: AtomicI64,
     /// One reading at a time.
     pub(crate) reading: tokio::sync::Mutex<()>,
 }
@@ -61,6 +63,7 @@ impl Badge {
             known: Mutex::default(),
             changes: AtomicU32::new(0),
             is_held: AtomicBool::new(false),
+            noted: AtomicI64::new(0),
             reading: tokio::sync::Mutex::default(),
         }
     }
@@ -116,6 +119,12 @@ impl Badge {
         if let Some(known) = known.as_mut() {
             known.read = Instant::now().checked_sub(Duration::from_secs(3600)).unwrap_or(known.read);
         }
+    }
+
+    /// Whether it is to be noted that it was used: for one caller each time that `every` has passed since the last.
+    pub fn takes_note(&self, now: Timestamp, every: Duration) -> bool {
+        let last = self.noted.load(Ordering::Relaxed);
+        now.minus(every).0 >= last && self.noted.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Whether nobody has held it before.

@@ -4,6 +4,7 @@
 mod badge;
 mod gatekeeper;
 mod grants;
+pub mod guessable;
 pub mod homes;
 mod jwt;
 mod password;

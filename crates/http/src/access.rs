@@ -10,7 +10,7 @@ use futures_util::future::LocalBoxFuture;
 use pipecast_model::{Permission, ProjectId};
 use pipecast_store::Sight;
 
-use crate::caller::{Known, forbidden};
+use crate::caller::Known;
 use crate::{Caller, Code, Problem};
 
 /// A permission as a type.
@@ -96,7 +96,7 @@ impl<P: Right> FromRequest for May<P> {
             let SignedIn(known) = known.await?;
             match known.bearing().grants.may_somewhere(P::PERMISSION) {
                 true => Ok(May { known, right: PhantomData }),
-                false => Err(forbidden(P::PERMISSION)),
+                false => Err(known.forbidden(P::PERMISSION)),
             }
         })
     }

@@ -16,7 +16,7 @@ use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, Sess
 use pipecast_store::audit::{Actor, By};
 use pipecast_store::{Credential, Sight};
 
-use crate::{AnonymousReading, Code, Meter, Problem, Site, Visit};
+use crate::{AnonymousReading, Code, Meter, Problem, Site, Visit, witness};
 
 /// The caller of a request. As an extractor it refuses those who may do nothing at all, so a handler that has one may ask on.
 #[derive(Clone, Debug)]
@@ -102,6 +102,7 @@ impl Caller {
         };
         let gatekeeper = Arc::clone(gatekeeper);
         if let Some(Ok((badge, bearing))) = gatekeeper.recall(shown.presented()) {
+            witness::note_use(request, &badge);
             let taken = meter.take_from_bearer(&badge, &bearing);
             return Either::Left(ready(taken.map(|()| Caller::Known(Known { badge, bearing, gatekeeper }))));
         }
@@ -114,9 +115,11 @@ impl Caller {
             Shown::Cookie(_) => AnonymousReading::covers(request).is_ok(),
             Shown::Bearer(_) => false,
         };
+        let request = request.clone();
         Either::Right(Box::pin(async move {
             match gatekeeper.admit(shown.presented()).await {
                 Ok((badge, bearing)) => {
+                    witness::note_use(&request, &badge);
                     meter.take_from_bearer(&badge, &bearing)?;
                     Ok(Caller::Known(Known { badge, bearing, gatekeeper }))
                 }
@@ -157,14 +160,18 @@ impl Known {
         self.badge.credential()
     }
 
-    /// Who did it, for the audit.
-    pub fn by(&self, visit: &Visit) -> By {
+    /// Who it is, for the audit.
+    pub fn actor(&self) -> Actor {
         let user = self.bearing.user;
-        let actor = match self.credential() {
+        match self.credential() {
             Credential::Session(_) => Actor::User(user),
             Credential::Token(token) => Actor::Token(token, user),
-        };
-        visit.by(actor)
+        }
+    }
+
+    /// Who did it, for the audit.
+    pub fn by(&self, visit: &Visit) -> By {
+        visit.by(self.actor())
     }
 
     /// Their session; a program with a token has none.
@@ -192,22 +199,28 @@ impl Known {
             return Ok(());
         }
         match self.gatekeeper.sees(&self.bearing, project) {
-            true => Err(forbidden(permission)),
+            true => Err(self.forbidden(permission)),
             false => Err(Problem::no_such("project", project)),
         }
+    }
+
+    /// That they may not do this, to be answered to them.
+    pub(crate) fn forbidden(&self, permission: Permission) -> Problem {
+        let problem = Problem::new(Code::Forbidden).detail(format!("this needs the permission {permission}"));
+        problem.to(self.actor())
     }
 
     async fn may_read(&self, subject: Subject) -> Result<(), Problem> {
         let grants = &self.bearing.grants;
         if subject == Subject::System {
             let may = grants.may_somewhere(Permission::SystemRead);
-            return if may { Ok(()) } else { Err(forbidden(Permission::SystemRead)) };
+            return if may { Ok(()) } else { Err(self.forbidden(Permission::SystemRead)) };
         }
         if grants.may(Permission::PipelinesRead) {
             return Ok(());
         }
         if !grants.may_somewhere(Permission::PipelinesRead) {
-            return Err(forbidden(Permission::PipelinesRead));
+            return Err(self.forbidden(Permission::PipelinesRead));
         }
         let (thing, unseen) = match subject {
             Subject::Pipelines | Subject::System => return Ok(()),
@@ -225,10 +238,6 @@ impl Known {
             Err(unseen)
         }
     }
-}
-
-pub(crate) fn forbidden(permission: Permission) -> Problem {
-    Problem::new(Code::Forbidden).detail(format!("this needs the permission {permission}"))
 }
 
 /// What a request shows, taken out of it.
@@ -279,6 +288,14 @@ impl From<Refusal> for Problem {
 
 /// A caller who was looked for before the handler.
 struct Admitted(Result<Caller, Problem>);
+
+/// Who that was, where it was somebody with an account.
+pub(crate) fn admitted(request: &HttpRequest) -> Option<Actor> {
+    match request.extensions().get::<Admitted>() {
+        Some(Admitted(Ok(Caller::Known(known)))) => Some(known.actor()),
+        _ => None,
+    }
+}
 
 /// Looks for the caller before anything else of a request is looked at, for a scope whose handlers say who may: of all that is wrong with a
 /// request, a stranger is told only that they are one. Who asks too often is told so, also by handlers that ask for nobody.

@@ -1,4 +1,4 @@
-//! What both HTTP faces share: problems, callers and what they may, bodies, queries, pages and rates.
+//! What both HTTP faces share: problems, callers and what they may, bodies, queries, pages, rates, and who was denied what.
 //! Knows nothing of single routes.
 
 pub mod access;
@@ -19,6 +19,7 @@ pub mod rate;
 pub mod site;
 pub mod sparse;
 pub mod visit;
+pub mod witness;
 
 pub use access::{May, SignedIn, right};
 pub use anonymous::AnonymousReading;
@@ -38,3 +39,4 @@ pub use rate::Rate;
 pub use site::Site;
 pub use sparse::{Fields, sparse};
 pub use visit::Visit;
+pub use witness::Witness;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::body::BoxBody;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, ResponseError};
+use pipecast_store::audit::Actor;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -113,7 +114,9 @@ pub struct Problem {
     retry_after: Option<Duration>,
     request_id: Uuid,
     faults: Vec<Fault>,
-    etag: Option<String>,
+    etag: Option<Box<str>>,
+    /// Apart, because problems are returned all over.
+    actor: Option<Box<Actor>>,
     used_up: Option<Box<UsedUp>>,
 }
 
@@ -127,6 +130,7 @@ impl Problem {
             request_id: Uuid::now_v7(),
             faults: Vec::new(),
             etag: None,
+            actor: None,
             used_up: None,
         }
     }
@@ -145,7 +149,7 @@ impl Problem {
 
     /// Tells the version that is there now.
     pub fn etag(mut self, etag: impl Into<String>) -> Problem {
-        self.etag = Some(etag.into());
+        self.etag = Some(etag.into().into_boxed_str());
         self
     }
 
@@ -161,6 +165,17 @@ impl Problem {
     pub fn retry_exactly(mut self, after: Duration) -> Problem {
         self.retry_after = Some(Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0)));
         self
+    }
+
+    /// Says whom it is answered to; not in the answer.
+    pub fn to(mut self, actor: Actor) -> Problem {
+        self.actor = Some(Box::new(actor));
+        self
+    }
+
+    /// Whom it is answered to, where whoever made it knew.
+    pub fn actor(&self) -> Option<Actor> {
+        self.actor.as_deref().copied()
     }
 
     /// Tells which quota is used up.
@@ -253,7 +268,7 @@ impl ResponseError for Problem {
             response.insert_header((header::WWW_AUTHENTICATE, scheme));
         }
         if let Some(etag) = &self.etag {
-            response.insert_header((header::ETAG, etag.as_str()));
+            response.insert_header((header::ETAG, &**etag));
         }
         for header in self.used_up.iter().flat_map(|quota| quota.headers()) {
             response.insert_header(header);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::{self, EnvelopeError};
-use crate::{DeliveryId, SecretId, Timestamp};
+use crate::{DeliveryId, SecretId, Timestamp, Witnessed};
 
 /// A Git host or CI tool that Pipecast understands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
@@ -140,6 +140,8 @@ pub enum Work {
     Delivery(Delivery),
     /// Note a refused delivery in the ledger.
     Refusal(Refusal),
+    /// Note which tokens were used, and who was denied what.
+    Witnessed(Witnessed),
 }
 
 impl Work {
@@ -153,7 +155,7 @@ impl Work {
     pub fn encode(&self) -> Bytes {
         let body: &[u8] = match self {
             Work::Delivery(delivery) => &delivery.body,
-            Work::Refusal(_) => &[],
+            Work::Refusal(_) | Work::Witnessed(_) => &[],
         };
         let mut envelope = Vec::with_capacity(PREFIX + HEAD + body.len());
         envelope.extend_from_slice(&[Work::VERSION, 0, 0, 0, 0]);
@@ -198,7 +200,11 @@ struct About {
 
 impl About {
     fn is_known(&self) -> bool {
-        matches!(self.kind.as_str(), "delivery" | "refusal") && self.host.parse::<Host>().is_ok()
+        match self.kind.as_str() {
+            "delivery" | "refusal" => self.host.parse::<Host>().is_ok(),
+            "witnessed" => true,
+            _ => false,
+        }
     }
 }
 
@@ -225,6 +231,20 @@ mod tests {
     #[test]
     fn an_envelope_gives_back_every_byte() {
         let work = delivery();
+
+        assert_eq!(Work::decode(&work.encode()).expect("our own envelope"), work);
+    }
+
+    #[test]
+    fn what_has_no_body_comes_back_too() {
+        let work = Work::Witnessed(Witnessed {
+            uses: vec![crate::witnessed::TokenUse {
+                token: crate::TokenId::fresh(),
+                at: Timestamp(7),
+                ip: Some([10, 1, 2, 3].into()),
+            }],
+            denials: Vec::new(),
+        });
 
         assert_eq!(Work::decode(&work.encode()).expect("our own envelope"), work);
     }

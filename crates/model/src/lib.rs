@@ -17,6 +17,7 @@ pub mod time;
 pub mod told;
 pub mod topic;
 pub mod version;
+pub mod witnessed;
 
 pub use announcement::{Announcement, Epoch};
 pub use delivery::{Delivery, Host, Lane, Refusal, Work};
@@ -33,3 +34,4 @@ pub use time::Timestamp;
 pub use told::Told;
 pub use topic::Topic;
 pub use version::Version;
+pub use witnessed::Witnessed;

@@ -32,7 +32,7 @@ const TOGETHER: usize = 200;
 const LONGEST_TEXT: usize = 300;
 
 /// Who did something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Actor {
     /// A person in a session.
     User(UserId),

@@ -1,28 +1,42 @@
-//! Second factors: the secret of an authenticator app, and codes for the day it is lost.
+//! Second factors: the secret of an authenticator app, sealed before it is written, and codes for the day it is lost.
 //! Knows nothing of how a code is made of a secret.
 
 use pipecast_model::{Timestamp, UserId};
 
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::sealed::{Keyring, Place, Plain, Unsealable};
 use crate::writer::Tx;
 use crate::{Reader, Result};
+
+/// Where secrets of apps are sealed.
+const SEALED: (&str, &str) = ("totp", "sealed");
 
 /// The second factor of a user.
 #[derive(Clone, sqlx::FromRow)]
 pub struct Totp {
-    /// As it lies in the database.
-    pub secret: Vec<u8>,
+    user_id: UserId,
+    sealed: String,
     /// Since when it is asked for.
     pub confirmed_at: Option<Timestamp>,
     /// The last step whose code was taken.
     pub last_step: i64,
 }
 
+impl Totp {
+    /// The secret of the app.
+    ///
+    /// # Errors
+    /// As after the loss of a key, or where somebody has put it into another row.
+    pub fn open(&self, ring: &Keyring) -> std::result::Result<Plain, Unsealable> {
+        ring.open(&place(self.user_id), &self.sealed)
+    }
+}
+
 impl Reader {
     /// The second factor of a user, confirmed or not.
     pub async fn find_totp(&self, user: UserId) -> Result<Option<Totp>> {
-        const SQL: &str = "SELECT secret, confirmed_at, last_step FROM totp WHERE user_id = $1";
+        const SQL: &str = "SELECT user_id, sealed, confirmed_at, last_step FROM totp WHERE user_id = $1 AND sealed IS NOT NULL";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(user).fetch_optional(db).await).attempted("read a second factor")
     }
 
@@ -35,13 +49,15 @@ impl Reader {
 
 impl Tx {
     /// Puts a secret in the place of one that was not confirmed. `false` where one is.
-    pub async fn offer_totp(&mut self, user: UserId, secret: &[u8]) -> Result<bool> {
+    pub async fn offer_totp(&mut self, user: UserId, secret: &[u8], ring: &Keyring) -> Result<bool> {
         const SQL: &str = "
-            INSERT INTO totp (user_id, secret, created_at, last_step) VALUES ($1, $2, $3, 0)
-            ON CONFLICT (user_id) DO UPDATE SET secret = excluded.secret, created_at = excluded.created_at WHERE totp.confirmed_at IS NULL";
+            INSERT INTO totp (user_id, secret, sealed, created_at, last_step) VALUES ($1, $2, $3, $4, 0)
+            ON CONFLICT (user_id) DO UPDATE SET sealed = excluded.sealed, created_at = excluded.created_at WHERE totp.confirmed_at IS NULL";
+        let sealed = ring.seal(&place(user), secret);
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(user)
-            .bind(secret)
+            .bind(&b""[..])
+            .bind(&sealed)
             .bind(Timestamp::now())
             .execute(&mut **db)
             .await
@@ -119,5 +135,16 @@ impl Tx {
             .map(|done| done.rows_affected()))
         .attempted("use a recovery code")?;
         Ok(rows == 1)
+    }
+}
+
+/// The user is part of it: a secret that is moved to another one does not open.
+fn place(user: UserId) -> Place {
+    let (table, column) = SEALED;
+    Place {
+        table,
+        column,
+        row: user.to_string(),
+        schema: 1,
     }
 }

@@ -36,6 +36,9 @@ export interface Me {
   permissions: Permission[];
   projects: { project_id: number; permissions: Permission[] }[];
   session_id: string | null;
+  /** Null for a program. */
+  has_second_factor: boolean | null;
+  recovery_codes_left: number | null;
 }
 
 export interface OpenSession {

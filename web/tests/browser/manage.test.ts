@@ -294,6 +294,7 @@ describe.skipIf(reason)('the managing part', () => {
     await dialog(page).getByText('Each is good once').waitFor();
     const [first] = (await dialog(page).locator('pre').innerText()).split('\n');
     await dialog(page).getByRole('button', { name: 'I have kept them' }).click();
+    await page.getByText('10 recovery codes are left.').waitFor();
 
     await page.getByRole('button', { name: 'Sign out' }).first().click();
     await page.getByLabel('User name').fill(ADMIN.name);
@@ -307,6 +308,7 @@ describe.skipIf(reason)('the managing part', () => {
     await page.getByLabel('Code').fill(first!);
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { name: 'My account' }).waitFor();
+    await page.getByText('9 recovery codes are left.').waitFor();
     expect(own(errors)).toEqual([]);
     await close();
   });

@@ -23,7 +23,7 @@ struct SealedColumn {
 }
 
 /// Every column of sealed values. One that is not here keeps its old key for ever.
-const SEALED: [SealedColumn; 2] = [
+const SEALED: [SealedColumn; 3] = [
     SealedColumn {
         table: "source_secrets",
         column: "sealed",
@@ -33,6 +33,11 @@ const SEALED: [SealedColumn; 2] = [
         table: "idempotent_answers",
         column: "sealed",
         id: "id",
+    },
+    SealedColumn {
+        table: "totp",
+        column: "sealed",
+        id: "user_id",
     },
 ];
 

@@ -97,11 +97,12 @@ const SECRETS: &str = "SELECT id, source_id, kind, created_at, not_after, last_m
 const HOUR: i64 = 3_600_000_000;
 
 impl Reader {
-    /// One source, deleted or not.
+    /// One source, deleted or not; what was purged is not there.
     pub async fn find_source(&self, id: SourceId) -> Result<Option<Source>> {
         let row: Option<SourceRow> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(SOURCES);
-            sql.push("WHERE id = ").push_bind(id).build_query_as().fetch_optional(db).await
+            sql.push("WHERE (deleted_at IS NULL OR managed = TRUE) AND id = ").push_bind(id);
+            sql.build_query_as().fetch_optional(db).await
         })
         .attempted("find a source")?;
         Ok(with_secrets(&self.on, row.into_iter().collect()).await?.pop())
@@ -113,8 +114,8 @@ impl Reader {
             let mut sql = QueryBuilder::new(SOURCES);
             sql.push(match query.deleted {
                 Deleted::Hidden => "WHERE deleted_at IS NULL",
-                Deleted::Only => "WHERE deleted_at IS NOT NULL",
-                Deleted::Included => "WHERE TRUE",
+                Deleted::Only => "WHERE deleted_at IS NOT NULL AND managed = TRUE",
+                Deleted::Included => "WHERE (deleted_at IS NULL OR managed = TRUE)",
             });
             if let Some(host) = query.host {
                 sql.push(" AND host = ").push_bind(host.word());

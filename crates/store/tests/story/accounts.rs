@@ -1,6 +1,7 @@
 //! Accounts: who may come in, what carries a session on, and what ends it.
 
 use pipecast_model::{ProjectId, Role, SessionId, Timestamp, TokenId, UserId};
+use pipecast_store::sealed::{Keyring, Pass, Unsealable};
 use pipecast_store::{Credential, Ended, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
 
 use crate::ground::{Engine, Ground, Open, execution, run};
@@ -29,7 +30,7 @@ fn session(user: UserId) -> Session {
     }
 }
 
-fn new_token(user: UserId, prefix: &str, project: Option<ProjectId>) -> NewToken {
+pub(crate) fn new_token(user: UserId, prefix: &str, project: Option<ProjectId>) -> NewToken {
     NewToken {
         id: TokenId::fresh(),
         prefix: prefix.to_owned(),
@@ -61,7 +62,7 @@ pub(crate) async fn fill(tx: &mut Tx) {
     tx.publish_signing_key(&key).await.unwrap();
     tx.close_setup().await.unwrap();
     tx.note_login_failure("account ada", Timestamp::now(), Timestamp(0)).await.unwrap();
-    tx.offer_totp(user, &[9; 20]).await.unwrap();
+    assert!(tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap());
     tx.confirm_totp(user, 17).await.unwrap();
     tx.replace_recovery_codes(user, &[[5; 32]]).await.unwrap();
 }
@@ -224,5 +225,47 @@ async fn a_list_shows_what_its_reader_sees() {
         assert_eq!(seen(projects(&[3], false)).await, [3]);
         assert_eq!(seen(projects(&[1], true)).await, [1, 2]);
         assert_eq!(open.reader.list_internal_projects().await.unwrap(), [ProjectId(2)]);
+    }
+}
+
+#[tokio::test]
+async fn the_secret_of_an_app_is_sealed_for_its_user_and_wrapped_anew_with_the_others() {
+    const SECRET: &[u8; 20] = b"twenty bytes for app";
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let ring = Keyring::generate();
+        let mut tx = open.writer.begin().await.unwrap();
+        let other = tx.create_user(&new_user("bob", None)).await.unwrap().unwrap();
+        assert!(tx.offer_totp(user, SECRET, &ring).await.unwrap());
+        assert!(tx.offer_totp(other, b"another secret of 20", &ring).await.unwrap());
+        tx.commit().await.unwrap();
+        let opened = async |user, ring: &Keyring| open.reader.find_totp(user).await.unwrap().unwrap().open(ring).map(|plain| plain.to_vec());
+
+        assert_eq!(opened(user, &ring).await, Ok(SECRET.to_vec()), "{engine:?}");
+        assert_eq!(opened(user, &Keyring::generate()).await, Err(Unsealable::NoKey(ring.sealing())));
+        let stored = open.ground.look("SELECT sealed FROM totp ORDER BY user_id").await;
+        assert!(stored.iter().all(|sealed| sealed.starts_with("v1|a256gcm|")), "{stored:?}");
+        assert_eq!(open.ground.count("totp WHERE length(secret) > 0").await, 0);
+
+        let next = ring.with_new_key();
+        let mut pass = Pass::default();
+        loop {
+            let mut tx = open.writer.begin().await.unwrap();
+            let more = tx.rewrap(&next, &mut pass, 1).await.unwrap();
+            tx.commit().await.unwrap();
+            if !more {
+                break;
+            }
+        }
+        assert_eq!((pass.rewrapped, pass.left), (2, 0));
+        let alone = next.without(&ring.sealing()).unwrap();
+        assert_eq!(opened(user, &alone).await, Ok(SECRET.to_vec()), "the old key is not needed any more");
+
+        open.ground
+            .look(&format!(
+                "UPDATE totp SET sealed = (SELECT t.sealed FROM totp t WHERE t.user_id = {other}) WHERE user_id = {user}"
+            ))
+            .await;
+        assert_eq!(opened(user, &alone).await, Err(Unsealable::Broken), "it is another user's");
     }
 }

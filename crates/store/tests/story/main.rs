@@ -11,6 +11,7 @@ mod ledger;
 mod merging;
 mod migrations;
 mod postgres;
+mod purge;
 mod replica;
 mod retention;
 mod sealing;
