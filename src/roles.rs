@@ -226,6 +226,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         web::Data::from(Arc::clone(&opened.1)),
         web::Data::from(Arc::clone(&queue)),
         web::Data::new(Primary(opened.0.clone())),
+        web::Data::from(Arc::clone(&keys)),
     );
     let shared = {
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
@@ -234,14 +235,15 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         let methods = web::Data::new(Methods::of(&openapi::document()));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
-                let (writer, queue, reader) = &written;
+                let (writer, queue, reader, keys) = &written;
                 app.app_data(accounts.clone())
                     .app_data(sources.clone())
                     .app_data(keeping.clone())
                     .app_data(settings.clone())
                     .app_data(writer.clone())
                     .app_data(queue.clone())
-                    .app_data(reader.clone());
+                    .app_data(reader.clone())
+                    .app_data(keys.clone());
                 pipecast_admin::api::routes(&mut ServiceConfig::new(app));
             }
             app.app_data(recorder.clone())
