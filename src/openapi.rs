@@ -8,6 +8,8 @@ use utoipa_actix_web::AppExt;
 
 use crate::routes;
 
+pub mod limited;
+
 #[derive(OpenApi)]
 #[openapi(
     info(
@@ -48,6 +50,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for (path, operation) in by_hand() {
         document.paths.paths.insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));
     }
+    limited::say_so(&mut document);
     document
 }
 

@@ -12,6 +12,7 @@ mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
 mod broker;
+mod budget;
 mod clock;
 mod command;
 mod config;
@@ -31,10 +32,12 @@ mod matrix;
 mod openapi;
 mod operator;
 mod outage;
+mod oversize;
 mod payloads;
 mod people;
 mod process;
 mod proxy;
+mod rates;
 mod reconnect;
 mod redis;
 mod secrets;

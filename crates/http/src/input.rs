@@ -86,6 +86,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
         Ok(value) => reading.end().map(|()| value).map_err(|error| malformed(&error)),
         Err(error) => Err(match error.inner().classify() {
             serde_json::error::Category::Data => invalid(&pointer(error.path()), &error.inner().to_string()),
+            _ if error.inner().to_string().starts_with("recursion limit") => Problem::new(Code::Malformed).detail("the body is nested deeper than 127 levels"),
             // Where a word is wanted and something else stands, serde_json calls that a mistake in JSON.
             _ if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => invalid(&pointer(error.path()), "it has another form than is wanted"),
             _ => malformed(error.inner()),
