@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use actix_web::web;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use pipecast_admin::Worker;
 use pipecast_admin::accounts::Founder;
 use pipecast_admin::api::Primary;
@@ -94,7 +94,7 @@ impl Role {
 /// Settings that cannot work together, roles that the chosen backends cannot split, and whatever cannot be opened or bound.
 pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     config.check()?;
-    refuse_split_roles(&config, roles)?;
+    fabric::refuse_split_roles(&config, roles)?;
     keys::refuse_keys_of_ones_own(&config.keys, roles)?;
     let plays = |role| roles.contains(&role);
     let base = config.clone();
@@ -237,6 +237,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         web::Data::from(Arc::clone(&opened.1)),
         web::Data::from(Arc::clone(&queue)),
         web::Data::new(Primary(opened.0.clone())),
+        web::Data::from(Arc::clone(&keys)),
     );
     let shared = {
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
@@ -245,14 +246,15 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         let (methods, witness) = (web::Data::new(Methods::of(&openapi::document())), web::Data::from(witness));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
-                let (writer, queue, reader) = &written;
+                let (writer, queue, reader, keys) = &written;
                 app.app_data(accounts.clone())
                     .app_data(sources.clone())
                     .app_data(keeping.clone())
                     .app_data(settings.clone())
                     .app_data(writer.clone())
                     .app_data(queue.clone())
-                    .app_data(reader.clone());
+                    .app_data(reader.clone())
+                    .app_data(keys.clone());
                 pipecast_admin::api::routes(&mut ServiceConfig::new(app));
             }
             app.app_data(recorder.clone())
@@ -373,31 +375,5 @@ pub async fn create_admin(config: &Config, name: &str, password: &str) -> anyhow
         password: Shown::new(password),
     };
     accounts.create_admin(&founder).await.context("cannot create the admin")?;
-    Ok(())
-}
-
-/// Embedded backends live inside one process, so all who use them must live there too.
-fn refuse_split_roles(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
-    let missing: Vec<_> = Role::ALL.iter().filter(|role| !roles.contains(role)).map(|role| role.word()).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let has_bus = roles != &BTreeSet::from([Role::Admin]);
-    let is_shared = config.store.options(&config.data_dir).is_shared();
-    let embedded: Vec<_> = [
-        (!is_shared, "store.url (postgres://…)"),
-        (has_bus && config.fabric.redis_url.is_none(), "fabric.redis_url"),
-        (config.fabric.amqp_url.is_none(), "fabric.amqp_url"),
-    ]
-    .into_iter()
-    .filter_map(|(is_embedded, setting)| is_embedded.then_some(setting))
-    .collect();
-    if !embedded.is_empty() {
-        bail!(
-            "without the role {} in this process, it must share its servers with others: set {}, or leave --role away to run everything in one process",
-            missing.join(" and "),
-            embedded.join(" and ")
-        );
-    }
     Ok(())
 }

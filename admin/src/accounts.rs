@@ -10,11 +10,13 @@ use pipecast_model::{Permission, Timestamp};
 use pipecast_store::sealed::{Keys, KeysError};
 use pipecast_store::{Reader, Writer};
 
+use crate::once::OtherRequest;
+
 mod entry;
 mod factor;
 mod keyring;
 mod setup;
-mod tokens;
+pub(crate) mod tokens;
 pub(crate) mod users;
 
 pub use entry::{Opened, TICKET_LIFETIME};
@@ -83,6 +85,9 @@ pub enum Error {
     /// There is nothing to seal with.
     #[error("secrets cannot be sealed")]
     Keys(#[from] KeysError),
+    /// A key of the client's was used for another request.
+    #[error(transparent)]
+    OtherRequest(#[from] OtherRequest),
     /// The database.
     #[error(transparent)]
     Store(#[from] pipecast_store::Error),

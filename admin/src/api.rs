@@ -17,12 +17,15 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::accounts::Error;
 
 mod audit;
+mod batch;
 mod dead_letters;
+mod deleted;
 mod deliveries;
 mod keys;
 mod me;
 mod members;
 mod notification_targets;
+mod once;
 mod pipelines;
 mod projects;
 mod retention_policies;
@@ -32,6 +35,7 @@ mod setup;
 mod sources;
 mod tickets;
 mod tokens;
+mod transfer;
 mod users;
 
 /// All routes of the admin.
@@ -103,6 +107,7 @@ impl From<Error> for Problem {
                 Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
             }
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
+            Error::OtherRequest(error) => error.into(),
             Error::Store(error) => error.into(),
         }
     }

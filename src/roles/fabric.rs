@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::bus::redis::RedisBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
@@ -17,7 +17,7 @@ use pipecast_fabric::redis::Redis;
 use pipecast_fabric::{Bus, Cache, Queue};
 
 use super::Role;
-use crate::config;
+use crate::config::{self, Config};
 
 /// The ports, opened once for a process. Servers need not be there yet.
 pub(super) struct Ports {
@@ -114,4 +114,30 @@ async fn open_queue(
             Arc::new(EmbeddedQueue::open(options).await.context("cannot open the queue")?)
         }
     })
+}
+
+/// Embedded backends live inside one process, so all who use them must live there too.
+pub(super) fn refuse_split_roles(config: &Config, roles: &BTreeSet<Role>) -> anyhow::Result<()> {
+    let missing: Vec<_> = Role::ALL.iter().filter(|role| !roles.contains(role)).map(|role| role.word()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let has_bus = roles != &BTreeSet::from([Role::Admin]);
+    let is_shared = config.store.options(&config.data_dir).is_shared();
+    let embedded: Vec<_> = [
+        (!is_shared, "store.url (postgres://…)"),
+        (has_bus && config.fabric.redis_url.is_none(), "fabric.redis_url"),
+        (config.fabric.amqp_url.is_none(), "fabric.amqp_url"),
+    ]
+    .into_iter()
+    .filter_map(|(is_embedded, setting)| is_embedded.then_some(setting))
+    .collect();
+    if !embedded.is_empty() {
+        bail!(
+            "without the role {} in this process, it must share its servers with others: set {}, or leave --role away to run everything in one process",
+            missing.join(" and "),
+            embedded.join(" and ")
+        );
+    }
+    Ok(())
 }

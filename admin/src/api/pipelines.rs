@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::projects::{Order, archived_at};
-use crate::keeping::Keeping;
+use super::projects::Order;
+use crate::keeping::{Keeping, archived_at};
 
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 200;
@@ -100,6 +100,7 @@ struct Filter {
 /// What is to be different.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PipelineChange)]
 struct Change {
     /// Your name for it; null takes it away, and the host's name is shown again.
     #[serde(default)]
