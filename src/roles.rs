@@ -8,7 +8,7 @@ use actix_web::web;
 use anyhow::{Context, bail};
 use pipecast_admin::Worker;
 use pipecast_admin::accounts::Founder;
-use pipecast_admin::api::Primary;
+use pipecast_admin::api::{Endpoints, Primary};
 use pipecast_admin::keeping::Keeping;
 use pipecast_admin::sources::Sources;
 use pipecast_auth::{Gatekeeper, Shown};
@@ -231,7 +231,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
-        let methods = web::Data::new(Methods::of(&openapi::document()));
+        let document = openapi::document();
+        let (methods, endpoints) = (web::Data::new(Methods::of(&document)), web::Data::new(Endpoints::of(&document)));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
                 let (writer, queue, reader) = &written;
@@ -241,7 +242,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(settings.clone())
                     .app_data(writer.clone())
                     .app_data(queue.clone())
-                    .app_data(reader.clone());
+                    .app_data(reader.clone())
+                    .app_data(endpoints.clone());
                 pipecast_admin::api::routes(&mut ServiceConfig::new(app));
             }
             app.app_data(recorder.clone())
@@ -272,6 +274,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         }
         None => None,
     };
+    let document = web::Data::new(Document(openapi::text().into()));
     let live = realtime.as_ref().map(|(_, live, _)| Arc::clone(live));
     if let Some(live) = live.clone() {
         tuned.push(Box::new(move |config| live.tune(&config.live)));
@@ -294,7 +297,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 warn!("cannot read the sources of webhooks yet: {error}");
             }
             tasks.start("sources", parts::read_sources(reading, awaited, workers.clone()));
-            let (receiver, document) = (web::Data::new(receiver), web::Data::new(Document(openapi::text().into())));
+            let receiver = web::Data::new(receiver);
             server::bind(&listener, address, stall, move |app| {
                 shared(app);
                 app.configure(routes::ahead_of_all)
@@ -308,10 +311,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 routes::all(&mut ServiceConfig::new(app));
             })
         }
-        None => server::bind(&listener, address, stall, move |app| {
-            shared(app);
-            routes::of_a_process(&mut ServiceConfig::new(app));
-        }),
+        None => {
+            let routes = if plays(Role::Admin) { routes::of_an_admin } else { routes::of_a_process };
+            server::bind(&listener, address, stall, move |app| {
+                shared(app);
+                app.app_data(document.clone());
+                routes(&mut ServiceConfig::new(app));
+            })
+        }
     }
     .with_context(|| format!("cannot listen on {address}"))?;
     tasks.start("server", async { bound.server.await.context("the server failed") });

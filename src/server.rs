@@ -1,4 +1,4 @@
-//! The HTTP listener: binds, configures each connection, and hands out a handle to stop it.
+//! The HTTP listener: binds, configures each connection, dresses every answer, and hands out a handle to stop it.
 //! Knows nothing of routes and owns no dependency of theirs.
 
 use std::any::Any;
@@ -7,13 +7,16 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle, Service};
 use actix_web::http::uri::{PathAndQuery, Uri};
-use actix_web::http::{KeepAlive, Method};
+use actix_web::http::{KeepAlive, Method, StatusCode};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, dev::ServiceRequest, web};
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
 use crate::config;
+
+mod cors;
+mod headers;
 
 /// A listener that is bound and not yet served.
 pub struct Bound {
@@ -36,12 +39,22 @@ pub fn bind(
     stall: Duration,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<Bound> {
+    let (origins, is_behind_tls) = (settings.cors_origins.clone(), settings.is_behind_tls());
     let app = move || {
         App::new()
-            .wrap_fn(|mut request, service| {
+            .wrap(cors::pages_of(&origins))
+            .wrap_fn(move |mut request, service| {
                 trim_trailing_slash(&mut request);
                 answer_head_like_get(&mut request);
-                service.call(request)
+                let answering = service.call(request);
+                async move {
+                    let mut response = answering.await?;
+                    // A socket is no answer that a browser could do anything with.
+                    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        headers::dress(response.headers_mut(), is_behind_tls);
+                    }
+                    Ok(response)
+                }
             })
             .configure(routes.clone())
     };

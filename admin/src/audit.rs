@@ -23,6 +23,7 @@ const SAY_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// A row of the audit as it is shown and exported.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = AuditLine)]
 pub struct Line {
     /// Its number, without gaps from 1 on.
     seq: i64,

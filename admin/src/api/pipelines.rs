@@ -100,6 +100,7 @@ struct Filter {
 /// What is to be different.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = PipelineChange)]
 struct Change {
     /// Your name for it; null takes it away, and the host's name is shown again.
     #[serde(default)]

@@ -123,6 +123,7 @@ struct Filter {
 /// What is to be different.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = ProjectChange)]
 struct Change {
     #[serde(default)]
     #[schema(value_type = Option<Visibility>)]

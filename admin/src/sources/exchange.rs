@@ -14,6 +14,7 @@ const PAGE: i64 = 500;
 /// A source in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = SourceLine)]
 pub struct Line {
     /// Whom it connects to.
     pub host: Host,
@@ -60,6 +61,7 @@ pub enum Action {
 
 /// One step of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = PlanStep)]
 pub struct Step {
     /// Which line, from 1.
     #[schema(example = 1)]

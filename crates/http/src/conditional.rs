@@ -48,10 +48,15 @@ impl FromRequest for IfMatch {
     }
 }
 
+/// Whether the client has what goes under this tag.
+pub fn is_known(request: &HttpRequest, own: &str) -> bool {
+    tags(request, &header::IF_NONE_MATCH).iter().any(|tag| tag == own || tag == "*")
+}
+
 /// The answer to a reading of something with a version: 304 where the client has it.
 pub fn show<T: Serialize>(request: &HttpRequest, version: i64, body: &T) -> HttpResponse {
     let own = etag(version);
-    let is_known = tags(request, &header::IF_NONE_MATCH).iter().any(|tag| *tag == own || tag == "*");
+    let is_known = is_known(request, &own);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, own));
     response.insert_header((header::CACHE_CONTROL, "no-cache"));

@@ -58,6 +58,7 @@ struct Results {
 
 /// What became of one.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = BatchOutcome)]
 struct Outcome {
     id: SourceId,
     /// As if it had been asked for by itself.
