@@ -37,7 +37,13 @@ fn main() {
     rig::describe_machine();
     println!("limits raised: none");
     let (broker, redis, schema) = (Broker::find(), Redis::start(), Schema::create());
+    let keys = std::process::Command::new("target/release/pipecast")
+        .args(["keys", "generate"])
+        .output()
+        .unwrap();
+    let keys = String::from_utf8(keys.stdout).unwrap();
     let settings = [
+        ("PIPECAST_KEYS__RING", keys.as_str()),
         ("PIPECAST_STORE__URL", schema.url.as_str()),
         ("PIPECAST_FABRIC__REDIS_URL", &redis.url),
         ("PIPECAST_FABRIC__AMQP_URL", &broker.url),
