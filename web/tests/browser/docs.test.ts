@@ -8,6 +8,8 @@ import { BINARY, Service } from './service';
 const reason = missing(BINARY);
 /** Under a loopback name Swagger UI would leave out what it asks others for. */
 const NAME = 'ci.example.org';
+/** Redoc lays out the whole document before it shows any of it, which takes long on a busy machine; in milliseconds. */
+const PATIENCE = 90_000;
 
 describe.skipIf(reason)('the readers of the document', () => {
   let browser: Browser;
@@ -36,7 +38,7 @@ describe.skipIf(reason)('the readers of the document', () => {
 
   test('Swagger UI shows every operation and sends one', async () => {
     const { page, errors, foreign, close } = await open('/docs');
-    await page.locator('.opblock').first().waitFor();
+    await page.locator('.opblock').first().waitFor({ timeout: PATIENCE });
     const document = (await (await fetch(`${service.url}/api/openapi.json`)).json()) as { paths: Record<string, object> };
     const operations = Object.values(document.paths).flatMap((path) => Object.keys(path));
     expect(await page.locator('.opblock').count()).toBe(operations.length);
@@ -51,19 +53,22 @@ describe.skipIf(reason)('the readers of the document', () => {
     expect(own(errors)).toEqual([]);
     expect(foreign).toEqual([]);
     await close();
-  });
+  }, 180_000);
 
   test('Redoc shows the document and finds words in it', async () => {
     const { page, errors, foreign, close } = await open('/redoc');
-    await page.locator('[role="search"] input').waitFor();
-    await page.getByRole('heading', { name: /Pipecast/ }).first().waitFor();
+    await page.locator('[role="search"] input').waitFor({ timeout: PATIENCE });
+    await page
+      .getByRole('heading', { name: /Pipecast/ })
+      .first()
+      .waitFor();
 
     // Its search runs in a worker.
     await page.locator('[role="search"] input').pressSequentially('dead letter');
-    await page.locator('[data-role="search:results"] li').first().waitFor();
+    await page.locator('[data-role="search:results"] li').first().waitFor({ timeout: PATIENCE });
 
     expect(own(errors)).toEqual([]);
     expect(foreign).toEqual([]);
     await close();
-  });
+  }, 180_000);
 });
