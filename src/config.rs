@@ -5,6 +5,7 @@ mod auth;
 pub mod fabric;
 pub mod hot;
 mod keys;
+mod limits;
 mod listen;
 pub mod live;
 mod log;
@@ -23,6 +24,7 @@ use serde::Deserialize;
 pub use auth::Auth;
 pub use fabric::Fabric;
 pub use keys::{FOLDER as KEYS_FOLDER, Keys};
+pub use limits::Limits;
 pub use listen::Listen;
 pub use live::Live;
 pub use log::{Format, Log};
@@ -57,6 +59,8 @@ pub struct Config {
     pub webhooks: Webhooks,
     /// Topics that this node keeps current.
     pub watch: Watch,
+    /// How often somebody may ask.
+    pub limits: Limits,
     /// Sockets and streams.
     pub live: Live,
     /// How long what is kept.
@@ -120,6 +124,12 @@ impl Config {
             return Err(Error::Impossible(format!(
                 "the event {event:?} is in webhooks.lanes.urgent and in webhooks.lanes.bulk; leave it in one of them"
             )));
+        }
+        if let Some(setting) = self.limits.closed() {
+            return Err(Error::Impossible(format!("{setting} is 0, which would let nobody in; it is at least 1")));
+        }
+        if self.server.max_head < 1024 || self.server.max_head > 128 << 10 {
+            return impossible("server.max_head is not between 1KiB and 128KiB; more is never read");
         }
         if self.watch.foreign_every.is_zero() {
             return impossible("watch.foreign_every is 0, which would ask Redis without a pause");

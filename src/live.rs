@@ -17,12 +17,13 @@ use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
 
-use self::admission::{Door, Pass, Refused, check_origin};
+use self::admission::{Door, Pass, Refused};
 use self::connection::Connection;
 use self::events::Events;
 use self::hub::Hub;
 use self::inbound::Inbound;
 use self::mux::Mux;
+use self::origin::check_origin;
 use self::rights::Rights;
 use self::socket::Socket;
 use self::watching::{Form, Watching};
@@ -38,6 +39,7 @@ pub mod guard;
 pub mod hub;
 pub mod inbound;
 pub mod mux;
+mod origin;
 pub mod protocol;
 pub mod rights;
 pub mod runs;
@@ -89,11 +91,12 @@ impl Live {
         }
     }
 
-    fn admit(&self, request: &HttpRequest) -> Result<Pass, Refused> {
+    fn admit(&self, request: &HttpRequest, rights: Option<&Rights>) -> Result<Pass, Refused> {
         let admitted = if self.draining.is_cancelled() {
             Err(Refused::Draining)
         } else {
-            check_origin(request, &self.settings.allowed_origins).and_then(|()| self.door.enter(TrustedProxies::client_of(request)))
+            let enter = || self.door.enter(TrustedProxies::client_of(request), rights.map(Rights::user));
+            check_origin(request, &self.settings.allowed_origins).and_then(|()| enter())
         };
         admitted.inspect_err(|refused| metrics::counter!("pipecast_connections_refused_total", "reason" => refused.word()).increment(1))
     }
@@ -105,23 +108,6 @@ impl Live {
                 .detail(format!("cannot read {topic} now"))
                 .retry_after(Duration::from_secs(2))
         })
-    }
-}
-
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Origin(origin) => {
-                Problem::new(Code::OriginRefused).detail(format!("pages of {origin} may not connect; add the origin to live.allowed_origins"))
-            }
-            Refused::AddressFull => Problem::new(Code::TooMany)
-                .detail("your address has as many connections as it may")
-                .retry_after(Duration::from_secs(60)),
-            Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable)
-                .detail("as many connections as this node takes")
-                .retry_after(Duration::from_secs(5)),
-            Refused::Draining => Problem::new(Code::Draining).retry_after(Duration::from_secs(2)),
-        }
     }
 }
 
@@ -262,6 +248,10 @@ async fn open_socket(
             ..SocketWishes::default()
         })?,
     };
+    let caller = match caller {
+        Err(problem) if problem.code() == Code::TooMany => return Err(problem),
+        caller => caller,
+    };
     let is_v1 = entry::offers(&request).any(|offer| offer == protocol::V1) || wishes.profile == Some(Profile::V1);
     let mut waits_for_token = false;
     let entry = match entry::of_socket(&here, caller, &request, wishes.ticket.as_deref()).await {
@@ -276,8 +266,8 @@ async fn open_socket(
         }
         Err(problem) => return refuse(&request, problem),
     };
-    let pass = match here.live.admit(&request) {
-        Err(refused @ Refused::AddressFull) => {
+    let pass = match here.live.admit(&request, entry.as_ref().and_then(|entry| entry.rights.as_ref())) {
+        Err(refused @ (Refused::AddressFull | Refused::UserFull)) => {
             return turn_away(&request, protocol::code::CONNECTION_LIMIT, "connection_limit").map_err(|_| refused.into());
         }
         admitted => admitted?,
@@ -331,7 +321,7 @@ async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: V
         caller.may_read(*topic).await?;
     }
     let entry = entry::of_request(&here, caller, &request)?;
-    let pass = here.live.admit(&request)?;
+    let pass = here.live.admit(&request, entry.rights.as_ref())?;
     let mut watched = Vec::with_capacity(topics.len());
     for topic in topics {
         let listener = here.live.join(&here.hub, topic, since.as_deref()).await?;

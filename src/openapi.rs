@@ -7,6 +7,8 @@ use utoipa_actix_web::AppExt;
 
 use crate::routes;
 
+pub mod limited;
+
 mod by_hand;
 mod complete;
 mod examples;
@@ -53,6 +55,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
     for (path, operation) in by_hand::routes() {
         document.paths.paths.insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));
     }
+    limited::say_so(&mut document);
     complete::complete(&mut document);
     document
 }

@@ -32,6 +32,7 @@ pub mod archive;
 pub mod audit;
 mod fabric;
 pub mod keys;
+mod limits;
 mod parts;
 mod people;
 mod running;
@@ -106,6 +107,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         fabric,
         webhooks,
         watch,
+        limits,
         live,
         retention,
         log,
@@ -133,12 +135,13 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         None => (reader.clone(), None),
     };
     // An admin alone tells nobody of changes; it only needs somewhere to put what is replayed.
-    let (ports, queue) = if plays(Role::Realtime) || plays(Role::Worker) {
+    let (ports, queue, redis) = if plays(Role::Realtime) || plays(Role::Worker) {
         let ports = Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?;
-        let queue = Arc::clone(&ports.queue);
-        (Some(ports), queue)
+        let (queue, redis) = (Arc::clone(&ports.queue), ports.redis.clone());
+        (Some(ports), queue, redis)
     } else {
-        (None, fabric::queue_alone(&fabric, &data_dir, webhooks.max_body).await?)
+        let queue = fabric::queue_alone(&fabric, &data_dir, webhooks.max_body).await?;
+        (None, queue, fabric::redis_alone(&fabric)?)
     };
 
     let (opened, of_states) = ((reader.clone(), Arc::clone(&writer)), reader.clone());
@@ -200,7 +203,10 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         desks = Some((accounts.clone(), web::Data::new(sources), web::Data::new(keeping)));
         tasks.start("setup", people::offer_setup(Arc::clone(accounts), log.format, awaited.clone(), workers.clone()));
     }
-    let mut tuned: Vec<Apply> = vec![Box::new(|config| telemetry::filter_logs(&config.log.filter))];
+    // Before anything counts.
+    let recorder = telemetry::start_metrics();
+    let (limits, tune_limits) = limits::limit(&limits, redis, &mut tasks, &workers);
+    let mut tuned: Vec<Apply> = vec![Box::new(|config| telemetry::filter_logs(&config.log.filter)), tune_limits];
     if plays(Role::Admin) {
         let (tune, settings) = tokio::sync::watch::channel(parts::kept(&retention));
         tuned.push(Box::new(move |config| {
@@ -211,7 +217,6 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     if let Some(replica) = replica.clone() {
         tasks.start("replica", parts::watch_over(replica, workers.clone()));
     }
-    let recorder = telemetry::start_metrics();
     tasks.start("metrics", {
         let (recorder, workers) = (recorder.clone(), workers.clone());
         async move {
@@ -250,14 +255,14 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 .app_data(site.clone())
                 .app_data(gatekeeper.clone())
                 .app_data(methods.clone())
+                .app_data(limits.clone())
                 .app_data(health.clone())
                 .app_data(drain.clone())
                 .app_data(reading.clone())
                 .app_data(proxies.clone());
         }
     };
-    let address = listener.listen.at(Role::port(roles));
-    let stall = live.stall;
+    let (address, stall) = (listener.listen.at(Role::port(roles)), live.stall);
     let realtime = match ports.as_ref().filter(|_| plays(Role::Realtime)) {
         Some(ports) => {
             let watch = Watch::open(watch.settings(), reader, ports.bus.as_ref(), Arc::clone(&ports.cache))

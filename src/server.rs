@@ -9,7 +9,9 @@ use actix_web::dev::{Server, ServerHandle, Service};
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{KeepAlive, Method, StatusCode};
 use actix_web::rt::net::TcpStream;
-use actix_web::{App, HttpServer, dev::ServiceRequest, web};
+use actix_web::{App, HttpServer, ResponseError, dev::ServiceRequest, web};
+use futures_util::future::{Either, ready};
+use pipecast_http::{Code, Problem};
 use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
@@ -17,6 +19,9 @@ use crate::config;
 
 mod cors;
 mod headers;
+
+/// Longest path and query, in bytes: what most proxies pass on.
+const LONGEST_ADDRESS: usize = 8 << 10;
 
 /// A listener that is bound and not yet served.
 pub struct Bound {
@@ -39,14 +44,20 @@ pub fn bind(
     stall: Duration,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<Bound> {
+    let max_head = usize::try_from(settings.max_head).unwrap_or(usize::MAX);
     let (origins, is_behind_tls) = (settings.cors_origins.clone(), settings.is_behind_tls());
     let app = move || {
         App::new()
             .wrap(cors::pages_of(&origins))
             .wrap_fn(move |mut request, service| {
-                trim_trailing_slash(&mut request);
-                answer_head_like_get(&mut request);
-                let answering = service.call(request);
+                let answering = match check_head(&request, max_head) {
+                    Ok(()) => {
+                        trim_trailing_slash(&mut request);
+                        answer_head_like_get(&mut request);
+                        Either::Left(service.call(request))
+                    }
+                    Err(problem) => Either::Right(ready(Ok(request.into_response(problem.error_response()).map_into_right_body()))),
+                };
                 async move {
                     let mut response = answering.await?;
                     // A socket is no answer that a browser could do anything with.
@@ -79,6 +90,23 @@ pub fn bind(
         handle: server.handle(),
         server,
     })
+}
+
+/// That a request begins within the limits. The library reads at most 128 KiB and 96 headers and answers what has more with a bare 431, before
+/// anybody of ours sees it.
+///
+/// # Errors
+/// `address_too_long`, `head_too_large`.
+fn check_head(request: &ServiceRequest, most: usize) -> Result<(), Problem> {
+    let address = request.uri().path_and_query().map_or(0, |address| address.as_str().len());
+    if address > LONGEST_ADDRESS {
+        return Err(Problem::new(Code::AddressTooLong).detail(format!("path and query have at most {LONGEST_ADDRESS} bytes")));
+    }
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    if address + lines.sum::<usize>() > most {
+        return Err(Problem::new(Code::HeadTooLarge).detail(format!("line and headers have at most {most} bytes together")));
+    }
+    Ok(())
 }
 
 /// Lets the kernel end connections whose peer is gone or takes nothing.

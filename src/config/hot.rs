@@ -29,10 +29,21 @@ const fn bounded(key: &'static str, least: &'static str, most: &'static str) -> 
 }
 
 /// Every one of them. What a process only reads once, as an address or the size of a pool, is not among them.
-pub const HOT: [Hot; 8] = [
+pub const HOT: [Hot; 19] = [
+    bounded("limits.address_burst", "1", "1000000"),
+    bounded("limits.address_per_second", "1", "1000000"),
+    bounded("limits.impostor_burst", "1", "1000000"),
+    bounded("limits.impostor_per_second", "1", "1000000"),
+    bounded("limits.source_burst", "1", "1000000"),
+    bounded("limits.source_per_second", "1", "1000000"),
+    bounded("limits.token_burst", "1", "1000000"),
+    bounded("limits.token_per_second", "1", "1000000"),
+    bounded("limits.user_burst", "1", "1000000"),
+    bounded("limits.user_per_second", "1", "1000000"),
     bounded("live.handshakes_per_second", "1", "1000000"),
     bounded("live.max_sockets", "0", "10000000"),
     bounded("live.max_sockets_per_ip", "1", "10000000"),
+    bounded("live.max_sockets_per_user", "1", "10000000"),
     Hot {
         key: "log.filter",
         least: None,
@@ -67,9 +78,20 @@ enum Place<'a> {
 impl Config {
     fn place(&mut self, key: &str) -> Option<Place<'_>> {
         Some(match key {
+            "limits.address_burst" => Place::Rate(&mut self.limits.address_burst),
+            "limits.address_per_second" => Place::Rate(&mut self.limits.address_per_second),
+            "limits.impostor_burst" => Place::Rate(&mut self.limits.impostor_burst),
+            "limits.impostor_per_second" => Place::Rate(&mut self.limits.impostor_per_second),
+            "limits.source_burst" => Place::Rate(&mut self.limits.source_burst),
+            "limits.source_per_second" => Place::Rate(&mut self.limits.source_per_second),
+            "limits.token_burst" => Place::Rate(&mut self.limits.token_burst),
+            "limits.token_per_second" => Place::Rate(&mut self.limits.token_per_second),
+            "limits.user_burst" => Place::Rate(&mut self.limits.user_burst),
+            "limits.user_per_second" => Place::Rate(&mut self.limits.user_per_second),
             "live.handshakes_per_second" => Place::Rate(&mut self.live.handshakes_per_second),
             "live.max_sockets" => Place::Count(&mut self.live.max_sockets),
             "live.max_sockets_per_ip" => Place::Count(&mut self.live.max_sockets_per_ip),
+            "live.max_sockets_per_user" => Place::Count(&mut self.live.max_sockets_per_user),
             "log.filter" => Place::Filter(&mut self.log.filter),
             "retention.bodies" => Place::Duration(&mut self.retention.bodies),
             "retention.bodies_size" => Place::Size(&mut self.retention.bodies_size),

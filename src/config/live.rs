@@ -16,6 +16,8 @@ pub struct Live {
     pub max_sockets: usize,
     /// Most sockets and streams of one address (an IPv6 network of 64 bits counts as one); loopback is exempt.
     pub max_sockets_per_ip: usize,
+    /// Most sockets and streams of one account, its tokens included.
+    pub max_sockets_per_user: usize,
     /// Most handshakes a second on this node; loopback is exempt.
     pub handshakes_per_second: u32,
     /// Largest inbound frame in bytes of a `pipecast.v1` socket.

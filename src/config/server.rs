@@ -22,6 +22,9 @@ pub struct Server {
     /// Longest wait for the headers of a request.
     #[serde(deserialize_with = "value::duration")]
     pub header_timeout: Duration,
+    /// Longest line and headers of a request together, in bytes.
+    #[serde(deserialize_with = "value::size")]
+    pub max_head: u64,
     /// How long an idle connection is kept.
     #[serde(deserialize_with = "value::duration")]
     pub keep_alive: Duration,

@@ -1,12 +1,15 @@
-//! Who may open a socket or stream, and how many there may be.
+//! How many sockets and streams there may be: on this node, of an address, of an account, and new ones in a second.
+//! Knows nothing of requests.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use actix_web::HttpRequest;
-use actix_web::http::header;
+use pipecast_http::limits::network;
+use pipecast_http::{Code, Problem};
+use pipecast_model::UserId;
 use tokio::sync::Notify;
 
 use crate::config;
@@ -20,6 +23,8 @@ pub enum Refused {
     NodeFull,
     /// The address has as many sockets as it may.
     AddressFull,
+    /// The account has as many sockets as it may.
+    UserFull,
     /// Too many handshakes in this second.
     TooFast,
     /// The service is about to end.
@@ -33,8 +38,29 @@ impl Refused {
             Refused::Origin(_) => "origin",
             Refused::NodeFull => "node_full",
             Refused::AddressFull => "address_full",
+            Refused::UserFull => "user_full",
             Refused::TooFast => "too_fast",
             Refused::Draining => "draining",
+        }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Origin(origin) => {
+                Problem::new(Code::OriginRefused).detail(format!("pages of {origin} may not connect; add the origin to live.allowed_origins"))
+            }
+            Refused::AddressFull => Problem::new(Code::TooMany)
+                .detail("your address has as many connections as it may")
+                .retry_after(Duration::from_secs(60)),
+            Refused::UserFull => Problem::new(Code::TooMany)
+                .detail("your account has as many connections as it may")
+                .retry_after(Duration::from_secs(60)),
+            Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable)
+                .detail("as many connections as this node takes")
+                .retry_after(Duration::from_secs(5)),
+            Refused::Draining => Problem::new(Code::Draining).retry_after(Duration::from_secs(2)),
         }
     }
 }
@@ -44,6 +70,7 @@ impl Refused {
 struct Limits {
     sockets: usize,
     per_network: usize,
+    per_user: usize,
     handshakes_per_second: f64,
 }
 
@@ -52,6 +79,7 @@ impl Limits {
         Limits {
             sockets: settings.max_sockets,
             per_network: settings.max_sockets_per_ip,
+            per_user: settings.max_sockets_per_user,
             handshakes_per_second: f64::from(settings.handshakes_per_second),
         }
     }
@@ -69,6 +97,7 @@ struct Inside {
     limits: Limits,
     total: usize,
     by_network: HashMap<IpAddr, usize>,
+    by_user: HashMap<UserId, usize>,
     /// Handshakes that may still be made; refilled every second up to one second's worth.
     tokens: f64,
     refilled: Instant,
@@ -82,6 +111,7 @@ impl Door {
             limits,
             total: 0,
             by_network: HashMap::new(),
+            by_user: HashMap::new(),
             tokens: limits.handshakes_per_second,
             refilled: Instant::now(),
         };
@@ -96,16 +126,19 @@ impl Door {
         self.inside().limits = Limits::of(settings);
     }
 
-    /// Lets one in, until the pass is dropped. Loopback is exempt from the limits by address and by time.
+    /// Lets one in, until the pass is dropped. Loopback is exempt from the limits by address and by time. An anonymous one has no user.
     ///
     /// # Errors
     /// Which limit is in the way.
-    pub fn enter(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Pass, Refused> {
+    pub fn enter(self: &Arc<Self>, address: Option<IpAddr>, user: Option<UserId>) -> Result<Pass, Refused> {
         let network = address.map(network).filter(|network| !network.is_loopback());
         let mut inside = self.inside();
         let limits = inside.limits;
         if inside.total >= limits.sockets {
             return Err(Refused::NodeFull);
+        }
+        if user.is_some_and(|user| !inside.has_room_for(user)) {
+            return Err(Refused::UserFull);
         }
         if let Some(network) = network {
             if inside.by_network.get(&network).is_some_and(|count| *count >= limits.per_network) {
@@ -114,11 +147,15 @@ impl Door {
             inside.spend(limits.handshakes_per_second).ok_or(Refused::TooFast)?;
             *inside.by_network.entry(network).or_default() += 1;
         }
+        if let Some(user) = user {
+            *inside.by_user.entry(user).or_default() += 1;
+        }
         inside.total += 1;
         metrics::gauge!("pipecast_connections").set(inside.total as f64);
         Ok(Pass {
             door: Arc::clone(self),
             network,
+            user,
         })
     }
 
@@ -144,6 +181,10 @@ impl Door {
 }
 
 impl Inside {
+    fn has_room_for(&self, user: UserId) -> bool {
+        self.by_user.get(&user).is_none_or(|count| *count < self.limits.per_user)
+    }
+
     fn spend(&mut self, per_second: f64) -> Option<()> {
         let now = Instant::now();
         self.tokens = (self.tokens + now.duration_since(self.refilled).as_secs_f64() * per_second).min(per_second);
@@ -161,6 +202,36 @@ impl Inside {
 pub struct Pass {
     door: Arc<Door>,
     network: Option<IpAddr>,
+    user: Option<UserId>,
+}
+
+impl Pass {
+    /// Says who it is, where that was not known at the door.
+    ///
+    /// # Errors
+    /// `UserFull`.
+    pub fn belongs_to(&mut self, user: UserId) -> Result<(), Refused> {
+        if self.user.is_some() {
+            return Ok(());
+        }
+        let mut inside = self.door.inside();
+        if !inside.has_room_for(user) {
+            return Err(Refused::UserFull);
+        }
+        *inside.by_user.entry(user).or_default() += 1;
+        self.user = Some(user);
+        Ok(())
+    }
+}
+
+/// One less of somebody; nobody stays in the map with none.
+fn leave<K: Eq + Hash>(counts: &mut HashMap<K, usize>, who: &K) {
+    if let Some(count) = counts.get_mut(who) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(who);
+        }
+    }
 }
 
 impl Drop for Pass {
@@ -168,13 +239,11 @@ impl Drop for Pass {
         let mut inside = self.door.inside();
         inside.total -= 1;
         metrics::gauge!("pipecast_connections").set(inside.total as f64);
-        if let Some(network) = self.network
-            && let Some(count) = inside.by_network.get_mut(&network)
-        {
-            *count -= 1;
-            if *count == 0 {
-                inside.by_network.remove(&network);
-            }
+        if let Some(network) = &self.network {
+            leave(&mut inside.by_network, network);
+        }
+        if let Some(user) = &self.user {
+            leave(&mut inside.by_user, user);
         }
         if inside.total == 0 {
             self.door.emptied.notify_waiters();
@@ -182,67 +251,9 @@ impl Drop for Pass {
     }
 }
 
-/// The address itself, or the network of 64 bits that an IPv6 customer holds.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) if !address.is_loopback() => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-        address => address,
-    }
-}
-
-/// Lets in requests without an origin (programs), of our own origin, and of the allowed ones; a page elsewhere could otherwise
-/// open sockets in its visitor's name.
-///
-/// # Errors
-/// `Refused::Origin`.
-pub fn check_origin(request: &HttpRequest, allowed: &[String]) -> Result<(), Refused> {
-    let Some(origin) = request.headers().get(header::ORIGIN) else { return Ok(()) };
-    let origin = String::from_utf8_lossy(origin.as_bytes());
-    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let own = origin
-        .strip_prefix("http://")
-        .or_else(|| origin.strip_prefix("https://"))
-        .is_some_and(|rest| !host.is_empty() && rest.eq_ignore_ascii_case(host));
-    if own || allowed.iter().any(|known| *known == origin) {
-        return Ok(());
-    }
-    Err(Refused::Origin(origin.chars().take(200).collect()))
-}
-
 #[cfg(test)]
 mod tests {
-    use actix_web::test::TestRequest;
-
     use super::*;
-
-    fn origin(origin: &str, allowed: &[String]) -> bool {
-        let request = TestRequest::default()
-            .insert_header(("Host", "ci.example.org:8080"))
-            .insert_header(("Origin", origin))
-            .to_http_request();
-        check_origin(&request, allowed).is_ok()
-    }
-
-    #[test]
-    fn only_our_own_and_allowed_origins_come_in() {
-        let allowed = ["https://board.example.org".to_owned()];
-
-        assert!(origin("http://ci.example.org:8080", &allowed));
-        assert!(origin("https://board.example.org", &allowed));
-        for stranger in [
-            "https://evil.example",
-            "null",
-            "http://ci.example.org",
-            "https://board.example.org.evil.example",
-            "http://ci.example.org:8080@evil.example",
-            "",
-        ] {
-            assert!(!origin(stranger, &allowed), "{stranger:?}");
-        }
-    }
 
     fn door(change: impl FnOnce(&mut config::Live)) -> Arc<Door> {
         let mut settings = config::Config::defaults().live;
@@ -255,51 +266,62 @@ mod tests {
         let door = door(|settings| settings.max_sockets_per_ip = 2);
         let stranger: Option<IpAddr> = Some([203, 0, 113, 7].into());
 
-        let passes: Vec<_> = (0..2).map(|_| door.enter(stranger).expect("within its share")).collect();
+        let passes: Vec<_> = (0..2).map(|_| door.enter(stranger, None).expect("within its share")).collect();
 
-        assert_eq!(door.enter(stranger).err(), Some(Refused::AddressFull));
-        assert!(door.enter(Some([203, 0, 113, 8].into())).is_ok(), "another address");
-        assert!((0..50).map(|_| door.enter(Some([127, 0, 0, 1].into()))).all(|pass| pass.is_ok()));
+        assert_eq!(door.enter(stranger, None).err(), Some(Refused::AddressFull));
+        assert!(door.enter(Some([203, 0, 113, 8].into()), None).is_ok(), "another address");
+        assert!((0..50).map(|_| door.enter(Some([127, 0, 0, 1].into()), None)).all(|pass| pass.is_ok()));
         drop(passes);
-        assert!(door.enter(stranger).is_ok(), "it has left");
+        assert!(door.enter(stranger, None).is_ok(), "it has left");
+    }
+
+    #[test]
+    fn an_account_has_its_share_wherever_it_comes_from() {
+        let door = door(|settings| settings.max_sockets_per_user = 2);
+        let (ada, bob) = (Some(UserId(1)), Some(UserId(2)));
+        let from = |last: u8| Some([203, 0, 113, last].into());
+
+        let first = door.enter(from(1), ada).expect("within the share");
+        // Who says later who they are counts from then on, once.
+        let mut second = door.enter(from(2), None).expect("nobody yet");
+        second.belongs_to(UserId(1)).expect("within the share");
+        second.belongs_to(UserId(1)).expect("the same again");
+
+        assert_eq!(door.enter(Some([127, 0, 0, 1].into()), ada).err(), Some(Refused::UserFull));
+        assert!(door.enter(from(1), bob).is_ok() && door.enter(from(1), None).is_ok());
+        let mut late = door.enter(from(3), None).expect("nobody yet");
+        assert_eq!(late.belongs_to(UserId(1)), Err(Refused::UserFull));
+        drop(first);
+        late.belongs_to(UserId(1)).expect("one has left");
+        drop((second, late));
+        assert!(door.inside().by_user.is_empty());
     }
 
     #[test]
     fn limits_change_for_those_who_come_and_not_for_those_who_are_inside() {
         let door = door(|settings| settings.max_sockets = 3);
         let address: Option<IpAddr> = Some([127, 0, 0, 1].into());
-        let passes: Vec<_> = (0..3).map(|_| door.enter(address).expect("there is room")).collect();
+        let passes: Vec<_> = (0..3).map(|_| door.enter(address, None).expect("there is room")).collect();
         let mut settings = config::Config::defaults().live;
 
         settings.max_sockets = 2;
         door.tune(&settings);
-        assert_eq!(door.enter(address).err(), Some(Refused::NodeFull));
+        assert_eq!(door.enter(address, None).err(), Some(Refused::NodeFull));
         assert_eq!(door.inside_now(), passes.len());
 
         settings.max_sockets = 4;
         door.tune(&settings);
-        assert!(door.enter(address).is_ok());
+        assert!(door.enter(address, None).is_ok());
     }
 
     #[test]
     fn strangers_come_in_at_a_bounded_rate() {
         let door = door(|settings| settings.handshakes_per_second = 5);
-        let knock = |last: u8| door.enter(Some([203, 0, 113, last].into()));
+        let knock = |last: u8| door.enter(Some([203, 0, 113, last].into()), None);
 
         let passes: Vec<_> = (0..5).map(|last| knock(last).expect("within the rate")).collect();
 
         assert_eq!(knock(9).err(), Some(Refused::TooFast));
         assert_eq!(door.inside_now(), passes.len());
-    }
-
-    #[test]
-    fn neighbours_in_one_ipv6_network_are_one_address() {
-        let one: IpAddr = "2001:db8:1:2::1".parse().expect("an address");
-        let other: IpAddr = "2001:db8:1:2:ffff::9".parse().expect("an address");
-        let elsewhere: IpAddr = "2001:db8:1:3::1".parse().expect("an address");
-
-        assert_eq!(network(one), network(other));
-        assert_ne!(network(one), network(elsewhere));
-        assert!(network("::ffff:127.0.0.1".parse().expect("an address")).is_loopback());
     }
 }

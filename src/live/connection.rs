@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use pipecast_model::{Timestamp, Topic};
 
-use super::admission::Pass;
+use super::admission::{Pass, Refused};
 use super::hub::Seat;
 use super::rights::{News, Rights};
 use super::watching::Watching;
@@ -19,7 +19,7 @@ pub struct Connection {
     turn: usize,
     /// What its caller may see; `None` for an anonymous one, who may see everything where those may see anything.
     rights: Option<Box<Rights>>,
-    _pass: Pass,
+    pass: Pass,
 }
 
 impl Connection {
@@ -33,7 +33,7 @@ impl Connection {
             seat,
             watched: Vec::new(),
             turn: 0,
-            _pass: pass,
+            pass,
         }
     }
 
@@ -70,9 +70,14 @@ impl Connection {
     }
 
     /// Other rights from now on, as after another token was shown.
-    pub fn set_rights(&mut self, rights: Rights) {
+    ///
+    /// # Errors
+    /// `UserFull` where it was nobody's so far and its account has as many as it may.
+    pub fn set_rights(&mut self, rights: Rights) -> Result<(), Refused> {
+        self.pass.belongs_to(rights.user())?;
         self.seat.heed_rights();
         self.rights = Some(Box::new(rights));
+        Ok(())
     }
 
     /// When it ends: after `lifetime`, or with the token that was shown.

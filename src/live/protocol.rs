@@ -35,7 +35,7 @@ pub mod code {
     pub const UNAUTHORIZED: u16 = 4501;
     /// The caller may not read this.
     pub const FORBIDDEN: u16 = 4503;
-    /// The address has as many connections as it may.
+    /// The address or the account has as many connections as it may.
     pub const CONNECTION_LIMIT: u16 = 4505;
 }
 

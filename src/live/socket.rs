@@ -208,8 +208,12 @@ impl Socket {
                 ));
             }
             Ok(rights) => {
-                self.say(&protocol::known(cid, rights.ends()));
-                self.connection.set_rights(rights);
+                let known = protocol::known(cid, rights.ends());
+                if self.connection.set_rights(rights).is_err() {
+                    self.close(code::CONNECTION_LIMIT, "connection_limit");
+                    return;
+                }
+                self.say(&known);
                 self.is_warned = false;
                 if let Some(mux) = &mut self.mux
                     && mux.take_token()

@@ -14,7 +14,7 @@ use super::locks::Lock;
 const PROBLEM: &str = "application/problem+json";
 
 /// What a status means where the handler does not say more.
-const MEANINGS: [(u16, &str); 20] = [
+const MEANINGS: [(u16, &str); 22] = [
     (200, "As asked"),
     (201, "Made"),
     (202, "Taken, and done soon"),
@@ -29,11 +29,13 @@ const MEANINGS: [(u16, &str); 20] = [
     (409, "It contradicts what is there"),
     (412, "It has changed since it was read"),
     (413, "The body is too large"),
+    (414, "Path and query are too long"),
     (415, "The body is of another type, or compressed"),
     (416, "There is no such part"),
     (422, "Something in the body cannot be; `errors` says what"),
     (428, "`If-Match` is missing"),
     (429, "Too many requests; `Retry-After` says when to come back"),
+    (431, "The headers are too large"),
     (503, "Not at the moment; `Retry-After` says when to come back"),
 ];
 
@@ -69,7 +71,8 @@ fn add_common_problems(operation: &mut Operation, lock: Lock) {
     let is_about_itself = operation.tags.iter().flatten().any(|tag| tag == "service");
     let has_input = operation.request_body.is_some() && !operation.tags.iter().flatten().any(|tag| tag == "webhooks");
     let common = [
-        (!is_about_itself, &[400, 429, 503][..]),
+        (true, &[414, 431][..]),
+        (!is_about_itself, &[400, 503]),
         (lock != Lock::Open, &[401, 403, 503]),
         (has_input, &[400, 408, 413, 415, 422]),
     ];

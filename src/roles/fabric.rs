@@ -48,10 +48,7 @@ impl Ports {
             rabbitmq,
             spool,
         } = fabric;
-        let redis = match &redis_url {
-            Some(url) => Some(Redis::open(redis.options(url, bus_backlog)?).context("cannot use fabric.redis_url")?),
-            None => None,
-        };
+        let redis = open_redis(redis_url.as_deref(), &redis, bus_backlog)?;
         let (bus, cache): (Arc<dyn Bus>, Arc<dyn Cache>) = match &redis {
             Some(redis) => (Arc::new(RedisBus::open(redis)), Arc::new(RedisCache::open(redis))),
             None => (Arc::new(EmbeddedBus::new(bus_backlog)), Arc::new(EmbeddedCache::new(cache_entries))),
@@ -85,6 +82,19 @@ impl Ports {
 /// As `Ports::open`.
 pub(super) async fn queue_alone(fabric: &config::Fabric, data_dir: &Path, max_body: u64) -> anyhow::Result<Arc<dyn Queue>> {
     open_queue(fabric.amqp_url.as_deref(), &fabric.rabbitmq, &fabric.queue, data_dir, max_body).await
+}
+
+/// Redis alone, for the same: it shares its limits with the others, where they are on one.
+///
+/// # Errors
+/// As `Ports::open`.
+pub(super) fn redis_alone(fabric: &config::Fabric) -> anyhow::Result<Option<Redis>> {
+    open_redis(fabric.redis_url.as_deref(), &fabric.redis, fabric.bus_backlog)
+}
+
+fn open_redis(url: Option<&str>, redis: &config::fabric::redis::Redis, bus_backlog: usize) -> anyhow::Result<Option<Redis>> {
+    url.map(|url| Redis::open(redis.options(url, bus_backlog)?).context("cannot use fabric.redis_url"))
+        .transpose()
 }
 
 async fn open_queue(

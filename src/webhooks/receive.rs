@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use metrics::{Counter, Histogram, counter, histogram};
 use pipecast_fabric::{Durability, Queue};
-use pipecast_http::{Code, Problem, Rate};
+use pipecast_http::{Code, Meter, Problem, Rate};
 use pipecast_model::{Delivery, DeliveryId, Host, Lane, Refusal, SecretId, SecretKind, Timestamp, Work};
 use pipecast_store::Reader;
 use pipecast_store::sealed::Keys;
@@ -125,7 +125,8 @@ impl Receiver {
     }
 
     async fn receive_untimed(&self, host: Host, source: &str, request: &HttpRequest, payload: web::Payload, queue: &dyn Queue) -> Result<Received, Problem> {
-        let headers = request.headers();
+        let (headers, meter) = (request.headers(), Meter::of(request));
+        meter.check_impostor()?;
         self.limits.check(headers)?;
         if host == Host::Github && github::is_imitation(headers) {
             self.note_refusal(host, source, request, "wrong_host", queue).await;
@@ -136,10 +137,13 @@ impl Receiver {
         let secret = match self.judge(host, source, request, &body.bytes, received_at).await? {
             Ok(secret) => secret,
             Err(distrust) => {
+                meter.note_impostor();
                 self.note_refusal(host, source, request, &distrust.to_string(), queue).await;
                 return Err(Problem::new(Code::SignatureRefused));
             }
         };
+        // Only now: whoever is not the source takes nothing from its budget.
+        meter.take_from_source(host.word(), source)?;
         let delivery = describe(host, source, request, body.bytes.clone(), received_at, secret);
         let (id, lane) = (delivery.id, self.lanes.of(&delivery.event));
         let durability = self.send(queue, lane, Work::Delivery(delivery).encode()).await?;

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,6 +19,8 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     data: tempfile::TempDir,
+    /// What it has said since it listens.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
@@ -44,13 +47,25 @@ impl Process {
             }
         };
         // Somebody has to read the rest, or the process would wait for room in the pipe.
-        std::thread::spawn(move || log.for_each(drop));
-        Process { child, address, data }
+        let said = Arc::<Mutex<Vec<String>>>::default();
+        let kept = Arc::clone(&said);
+        std::thread::spawn(move || log.map_while(Result::ok).for_each(|line| kept.lock().unwrap().push(line)));
+        Process {
+            child,
+            address,
+            data,
+            log: said,
+        }
     }
 
     /// Where it keeps everything.
     pub fn data(&self) -> &std::path::Path {
         self.data.path()
+    }
+
+    /// How many lines of its log have this in them.
+    pub fn said(&self, text: &str) -> usize {
+        self.log.lock().unwrap().iter().filter(|line| line.contains(text)).count()
     }
 
     pub fn signal(&self, name: &str) {

@@ -44,7 +44,7 @@ impl<'a> Operator<'a> {
         self.send(post(path, body)).await
     }
 
-    async fn patch(&self, path: &str, etag: Option<&str>, body: &Value) -> Answer {
+    pub async fn patch(&self, path: &str, etag: Option<&str>, body: &Value) -> Answer {
         let request = Request::with_body("PATCH", path, &body.to_string()).header("Content-Type", "application/merge-patch+json");
         self.send(match etag {
             Some(etag) => request.header("If-Match", etag),

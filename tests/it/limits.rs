@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::app::{TestApp, gitlab};
+use crate::accounts::sign_in;
+use crate::app::{ADMIN, PASSWORD, TestApp, gitlab};
+use crate::http::Request;
 use crate::live::app_with_a_run;
+use crate::people::{House, with};
 use crate::socket::{Frame, Socket, Stream};
 
 #[tokio::test]
@@ -71,6 +74,71 @@ async fn behind_a_trusted_proxy_every_client_has_a_share_of_its_own() {
 
     assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
     stranger.json_of("snapshot").await;
+}
+
+#[tokio::test]
+async fn an_account_has_a_share_over_all_its_sessions_tokens_and_ways_in() {
+    let house = House::start(|config| config.live.max_sockets_per_user = 3).await;
+    let (_, program) = house.token("a program", &["pipelines:read"]).await;
+    let again = sign_in(&house.app, ADMIN, PASSWORD).await;
+    let (_, other) = house.person("other", Some("viewer")).await;
+    let open = async |path: &str, token: &str| {
+        let shown = format!("Bearer {token}");
+        Socket::open(house.app.address, path, &[("Authorization", &shown)]).await.expect("a handshake")
+    };
+    let stream = async |token: &str| {
+        let asked = house.app.send(with(Request::get("/sse/pipeline/1"), token));
+        // Whoever is let in gets a stream without an end.
+        tokio::time::timeout(Duration::from_millis(300), asked)
+            .await
+            .ok()
+            .map(|answer| (answer.status, answer.problem()))
+    };
+
+    let mut inside = Vec::new();
+    for token in [&house.admin, &again, &program] {
+        let mut socket = open("/ws/pipeline/1", token).await;
+        socket.json_of("snapshot").await;
+        inside.push(socket);
+    }
+
+    for token in [&house.admin, &program] {
+        assert_eq!(open("/ws/monitor", token).await.close_frame().await, (4505, "connection_limit".to_owned()));
+        assert_eq!(stream(token).await, Some((429, "too_many".to_owned())));
+    }
+    open("/ws/monitor", &other).await.json_of("snapshot").await;
+    Socket::plain(house.app.address, "/ws/monitor").await.json_of("snapshot").await;
+
+    inside.pop();
+    house
+        .app
+        .until("a place is free again", || async { stream(&house.admin).await.is_none() })
+        .await;
+}
+
+#[tokio::test]
+async fn who_says_later_who_they_are_counts_from_then_on() {
+    let house = House::start(|config| config.live.max_sockets_per_user = 1).await;
+    let open = async || {
+        let mut socket = Socket::open(
+            house.app.address,
+            "/ws",
+            &[("Host", "ci.example.org"), ("Sec-WebSocket-Protocol", "pipecast.v1")],
+        )
+        .await
+        .expect("a handshake");
+        socket.json_of("hello").await;
+        socket.say(&json!({"cmd": "auth", "cid": 1, "token": house.admin})).await;
+        socket
+    };
+
+    let mut first = open().await;
+    assert_eq!(first.json_of("auth").await["state"], "ok");
+    let mut second = open().await;
+
+    assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
+    first.say(&json!({"cmd": "auth", "cid": 2, "token": house.admin})).await;
+    assert_eq!(first.json_of("auth").await["state"], "ok", "showing it again is no second socket");
 }
 
 #[tokio::test]

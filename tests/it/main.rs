@@ -12,6 +12,7 @@ mod binary;
 #[path = "../../crates/fabric/tests/contract/broker.rs"]
 #[expect(dead_code, reason = "the tests of the queue do more to it")]
 mod broker;
+mod budget;
 mod clock;
 mod command;
 mod config;
@@ -33,6 +34,7 @@ mod matrix;
 mod openapi;
 mod operator;
 mod outage;
+mod oversize;
 mod payloads;
 mod people;
 #[path = "../../crates/store/tests/story/postgres.rs"]
@@ -40,6 +42,7 @@ mod people;
 mod postgres;
 mod process;
 mod proxy;
+mod rates;
 mod reconnect;
 mod redis;
 mod secrets;

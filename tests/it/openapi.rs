@@ -70,6 +70,22 @@ fn shapes(text: &str) -> Vec<String> {
     names
 }
 
+#[test]
+fn whatever_is_not_free_says_that_it_may_be_too_much_and_when_to_come_back() {
+    let document: serde_json::Value = serde_json::from_str(&pipecast::openapi::text()).unwrap();
+    let operations = document["paths"]
+        .as_object()
+        .unwrap()
+        .values()
+        .flat_map(|item| item.as_object().unwrap().values());
+
+    for operation in operations {
+        let id = operation["operationId"].as_str().unwrap();
+        let is_free = pipecast::openapi::limited::FREE.contains(&id);
+        assert_eq!(operation["responses"]["429"]["headers"]["Retry-After"].is_object(), !is_free, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn the_document_is_served_and_shown_without_foreign_help() {
     let app = TestApp::start().await;

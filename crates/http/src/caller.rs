@@ -4,11 +4,11 @@
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, header};
 use actix_web::middleware::Next;
-use actix_web::{FromRequest, HttpMessage, HttpRequest, web};
+use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use futures_util::future::{Either, LocalBoxFuture};
 use pipecast_auth::homes::Thing;
 use pipecast_auth::{Badge, Bearing, Gatekeeper, Presented, Refusal};
@@ -16,7 +16,7 @@ use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, Sess
 use pipecast_store::audit::{Actor, By};
 use pipecast_store::{Credential, Sight};
 
-use crate::{AnonymousReading, Code, Problem, Site, Visit};
+use crate::{AnonymousReading, Code, Meter, Problem, Site, Visit};
 
 /// The caller of a request. As an extractor it refuses those who may do nothing at all, so a handler that has one may ask on.
 #[derive(Clone, Debug)]
@@ -84,22 +84,30 @@ impl Caller {
         }
     }
 
-    /// Who shows something is known by it; who shows nothing is anonymous, where those may read.
+    /// Who shows something is known by it; who shows nothing is anonymous, where those may read. Whoever it is, it is one of the requests that
+    /// they may make.
     fn of(request: &HttpRequest) -> Finding {
         if let Some(Admitted(caller)) = request.extensions().get::<Admitted>() {
             return Either::Left(ready(caller.clone()));
         }
+        let meter = Meter::of(request);
+        let stranger = |caller: Result<Caller, Problem>| Either::Left(ready(meter.take_from_address().and(caller)));
         let shown = match Shown::of(request) {
             Ok(Some(shown)) => shown,
-            Ok(None) => return Either::Left(ready(AnonymousReading::covers(request).map(|()| Caller::Anonymous))),
-            Err(problem) => return Either::Left(ready(Err(problem))),
+            Ok(None) => return stranger(AnonymousReading::covers(request).map(|()| Caller::Anonymous)),
+            Err(problem) => return stranger(Err(problem)),
         };
         let Some(gatekeeper) = request.app_data::<web::Data<Gatekeeper>>() else {
             return Either::Left(ready(Err(Problem::new(Code::Unauthenticated))));
         };
         let gatekeeper = Arc::clone(gatekeeper);
         if let Some(Ok((badge, bearing))) = gatekeeper.recall(shown.presented()) {
-            return Either::Left(ready(Ok(Caller::Known(Known { badge, bearing, gatekeeper }))));
+            let taken = meter.take_from_bearer(&badge, &bearing);
+            return Either::Left(ready(taken.map(|()| Caller::Known(Known { badge, bearing, gatekeeper }))));
+        }
+        // Finding out who it is asks the database, which is not for those who have shown too much that is no good.
+        if let Err(problem) = meter.check_impostor() {
+            return Either::Left(ready(Err(problem)));
         }
         // An old cookie is no reason to be refused what everybody may read.
         let otherwise = match shown {
@@ -108,8 +116,15 @@ impl Caller {
         };
         Either::Right(Box::pin(async move {
             match gatekeeper.admit(shown.presented()).await {
-                Ok((badge, bearing)) => Ok(Caller::Known(Known { badge, bearing, gatekeeper })),
-                Err(Refusal::Invalid) if otherwise => Ok(Caller::Anonymous),
+                Ok((badge, bearing)) => {
+                    meter.take_from_bearer(&badge, &bearing)?;
+                    Ok(Caller::Known(Known { badge, bearing, gatekeeper }))
+                }
+                Err(Refusal::Invalid) if otherwise => meter.take_from_address().map(|()| Caller::Anonymous),
+                Err(Refusal::Invalid) => {
+                    meter.note_impostor();
+                    Err(Refusal::Invalid.into())
+                }
                 Err(refusal) => Err(refusal.into()),
             }
         }))
@@ -266,14 +281,20 @@ impl From<Refusal> for Problem {
 struct Admitted(Result<Caller, Problem>);
 
 /// Looks for the caller before anything else of a request is looked at, for a scope whose handlers say who may: of all that is wrong with a
-/// request, a stranger is told only that they are one.
+/// request, a stranger is told only that they are one. Who asks too often is told so, also by handlers that ask for nobody.
 ///
 /// # Errors
-/// Those of the handlers.
-pub async fn admit<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<B>, actix_web::Error> {
+/// `too_many`, and those of the handlers.
+pub async fn admit<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let caller = Caller::of(request.request()).await;
+    if let Err(problem) = &caller
+        && problem.code() == Code::TooMany
+    {
+        let refusal = problem.error_response();
+        return Ok(request.into_response(refusal).map_into_right_body());
+    }
     request.extensions_mut().insert(Admitted(caller));
-    next.call(request).await
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
 impl FromRequest for Caller {

@@ -81,6 +81,7 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => invalid(&error.to_string()),
+        _ if error.to_string().starts_with("recursion limit") => Problem::new(Code::Malformed).detail("the body is nested deeper than 127 levels"),
         _ => Problem::new(Code::Malformed).detail(format!("the body is no JSON: {error}")),
     })
 }

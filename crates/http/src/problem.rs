@@ -12,6 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::Fault;
+use crate::limits::UsedUp;
 
 // A word is a token and no literal: what derives the schema does not see through the group that a literal comes in.
 macro_rules! codes {
@@ -83,6 +84,10 @@ codes! {
     Invalid = UNPROCESSABLE_ENTITY, "invalid", "Something in the body cannot be";
     /// The body did not arrive in time.
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time";
+    /// The address of the request is longer than we read.
+    AddressTooLong = URI_TOO_LONG, "address_too_long", "The address is too long";
+    /// The headers are larger than the limit.
+    HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "The headers are too large";
     /// The body is larger than the limit.
     TooLarge = PAYLOAD_TOO_LARGE, "too_large", "The body is too large";
     /// The body is of another type.
@@ -110,6 +115,7 @@ pub struct Problem {
     request_id: Uuid,
     faults: Vec<Fault>,
     etag: Option<String>,
+    used_up: Option<Box<UsedUp>>,
 }
 
 impl Problem {
@@ -122,6 +128,7 @@ impl Problem {
             request_id: Uuid::now_v7(),
             faults: Vec::new(),
             etag: None,
+            used_up: None,
         }
     }
 
@@ -154,6 +161,12 @@ impl Problem {
     /// Asks the client to come back after this time and not sooner.
     pub fn retry_exactly(mut self, after: Duration) -> Problem {
         self.retry_after = Some(Duration::from_secs(after.as_secs() + u64::from(after.subsec_nanos() > 0)));
+        self
+    }
+
+    /// Tells which quota is used up.
+    pub fn used_up(mut self, quota: UsedUp) -> Problem {
+        self.used_up = Some(Box::new(quota));
         self
     }
 
@@ -241,6 +254,9 @@ impl ResponseError for Problem {
         }
         if let Some(etag) = &self.etag {
             response.insert_header((header::ETAG, etag.as_str()));
+        }
+        for header in self.used_up.iter().flat_map(|quota| quota.headers()) {
+            response.insert_header(header);
         }
         if let Some(after) = self.retry_after {
             response.insert_header((header::RETRY_AFTER, after.as_secs().max(1)));

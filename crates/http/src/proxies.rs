@@ -54,6 +54,15 @@ impl TrustedProxies {
         Some(proxies.map_or(peer, |proxies| proxies.client(peer, request.headers())))
     }
 
+    /// Whether `request` came over something on this machine that speaks for others and is not trusted: then nobody here knows where it
+    /// comes from.
+    pub fn is_blind(request: &HttpRequest) -> bool {
+        let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+        let proxies = request.app_data::<web::Data<TrustedProxies>>();
+        request.headers().contains_key(header::X_FORWARDED_FOR)
+            && peer.is_some_and(|peer| peer.is_loopback() && !proxies.is_some_and(|proxies| proxies.trust(peer)))
+    }
+
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut client = peer;
         if !self.trust(client) {

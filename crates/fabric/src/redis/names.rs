@@ -2,6 +2,8 @@
 
 use pipecast_model::{PipelineId, Topic};
 
+use crate::quota::Spender;
+
 /// The channel of a topic.
 pub(crate) fn channel(topic: Topic) -> String {
     match topic {
@@ -35,6 +37,17 @@ pub(crate) fn mark(topic: Topic) -> String {
 /// The key that says that somebody was first.
 pub(crate) fn claim(name: &str) -> String {
     format!("pipecast:claim:{name}")
+}
+
+/// The key of what somebody owes.
+pub(crate) fn quota(spender: Spender) -> String {
+    match spender {
+        Spender::Address(address) => format!("pipecast:quota:address:{address}"),
+        Spender::User(user) => format!("pipecast:quota:user:{user}"),
+        Spender::Token(token) => format!("pipecast:quota:token:{token}"),
+        Spender::Source(number) => format!("pipecast:quota:source:{number:016x}"),
+        Spender::Impostor(address) => format!("pipecast:quota:impostor:{address}"),
+    }
 }
 
 #[cfg(test)]

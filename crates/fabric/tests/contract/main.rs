@@ -1,6 +1,6 @@
 //! What every backend of a port must keep, and the embedded backends put to it.
 //! The functions in `queue`, `bus` and `cache` know nothing of a backend; a new one calls them from a module of its own.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
 mod broker;
 mod bus;
@@ -8,6 +8,7 @@ mod cache;
 mod durability;
 mod faults;
 mod queue;
+mod quotas;
 mod rabbitmq;
 mod redis;
 mod server;
