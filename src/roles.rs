@@ -231,16 +231,17 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         web::Data::from(Arc::clone(&opened.1)),
         web::Data::from(Arc::clone(&queue)),
         web::Data::new(Primary(opened.0.clone())),
+        web::Data::from(Arc::clone(&keys)),
     );
     let shared = {
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
-        let document = openapi::document();
+        let (document, text) = (openapi::document(), web::Data::new(Document(openapi::text().into())));
         let (methods, endpoints) = (web::Data::new(Methods::of(&document)), web::Data::new(Endpoints::of(&document)));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
-                let (writer, queue, reader) = &written;
+                let (writer, queue, reader, keys) = &written;
                 app.app_data(accounts.clone())
                     .app_data(sources.clone())
                     .app_data(keeping.clone())
@@ -248,13 +249,15 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(writer.clone())
                     .app_data(queue.clone())
                     .app_data(reader.clone())
-                    .app_data(endpoints.clone());
+                    .app_data(endpoints.clone())
+                    .app_data(keys.clone());
                 pipecast_admin::api::routes(&mut ServiceConfig::new(app));
             }
             app.app_data(recorder.clone())
                 .app_data(site.clone())
                 .app_data(gatekeeper.clone())
                 .app_data(methods.clone())
+                .app_data(text.clone())
                 .app_data(limits.clone())
                 .app_data(health.clone())
                 .app_data(drain.clone())
@@ -279,7 +282,6 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         }
         None => None,
     };
-    let document = web::Data::new(Document(openapi::text().into()));
     let live = realtime.as_ref().map(|(_, live, _)| Arc::clone(live));
     if let Some(live) = live.clone() {
         tuned.push(Box::new(move |config| live.tune(&config.live)));
@@ -311,8 +313,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(reader.clone())
                     .app_data(queue.clone())
                     .app_data(kept.clone())
-                    .app_data(receiver.clone())
-                    .app_data(document.clone());
+                    .app_data(receiver.clone());
                 routes::all(&mut ServiceConfig::new(app));
             })
         }
@@ -320,7 +321,6 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             let routes = if plays(Role::Admin) { routes::of_an_admin } else { routes::of_a_process };
             server::bind(&listener, address, stall, move |app| {
                 shared(app);
-                app.app_data(document.clone());
                 routes(&mut ServiceConfig::new(app));
             })
         }

@@ -8,11 +8,13 @@ use pipecast_auth::{Busy, Cost, Gatekeeper, Passwords};
 use pipecast_model::{Permission, Timestamp};
 use pipecast_store::{Reader, Writer};
 
+use crate::once::OtherRequest;
+
 mod entry;
 mod factor;
 mod keyring;
 mod setup;
-mod tokens;
+pub(crate) mod tokens;
 pub(crate) mod users;
 
 pub use entry::{Opened, TICKET_LIFETIME};
@@ -75,6 +77,9 @@ pub enum Error {
     /// A token cannot have what its user has not.
     #[error("a token cannot have what its user has not")]
     Beyond(Vec<Permission>),
+    /// A key of the client's was used for another request.
+    #[error(transparent)]
+    OtherRequest(#[from] OtherRequest),
     /// The database.
     #[error(transparent)]
     Store(#[from] pipecast_store::Error),

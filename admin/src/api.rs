@@ -16,13 +16,16 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::accounts::Error;
 
 mod audit;
+mod batch;
 mod dead_letters;
+mod deleted;
 mod deliveries;
 mod endpoints;
 mod keys;
 mod me;
 mod members;
 mod notification_targets;
+mod once;
 mod pipelines;
 mod projects;
 mod retention_policies;
@@ -32,6 +35,7 @@ mod setup;
 mod sources;
 mod tickets;
 mod tokens;
+mod transfer;
 mod users;
 
 pub use endpoints::Endpoints;
@@ -94,6 +98,7 @@ impl From<Error> for Problem {
                 let detail = format!("you may not do this there yourself: {}", words.join(", "));
                 Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
             }
+            Error::OtherRequest(error) => error.into(),
             Error::Store(error) => error.into(),
         }
     }

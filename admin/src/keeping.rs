@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{PipelineId, ProjectId};
+use pipecast_model::{PipelineId, ProjectId, Timestamp};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{KeptPipeline, KeptProject, PipelineChange, ProjectChange, Reader, Sight, Writer};
+use pipecast_store::{KeptPipeline, KeptProject, PipelineChange, ProjectChange, Reader, Sight, Tx, Writer};
 use serde_json::{Value, json};
+
+pub mod exchange;
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,13 +47,7 @@ impl Keeping {
     /// `Stale`, `Gone`, `Store`.
     pub async fn change_project(&self, before: &KeptProject, change: &ProjectChange, by: By) -> Result<KeptProject, Error> {
         let mut tx = self.writer.begin().await?;
-        tx.change_project(before.id, before.edition, change).await?.ok_or(Error::Stale)?;
-        let told = |change: &ProjectChange| json!({"visibility": change.visibility, "archived_at": change.archived_at});
-        let was = ProjectChange {
-            visibility: before.visibility,
-            archived_at: before.archived_at,
-        };
-        tx.audit(entry(by, "project.update", "project", before.id.0, &before.name, before.id).changed(told(&was), told(change)));
+        change_in(&mut tx, before, change, by, "project.update").await?;
         tx.commit().await?;
         self.reader.find_kept_project(before.id, &Sight::All).await?.ok_or(Error::Gone)
     }
@@ -76,6 +72,22 @@ impl Keeping {
     async fn find_pipeline(&self, id: PipelineId) -> Result<KeptPipeline, Error> {
         self.reader.find_kept_pipeline(id, &Sight::All).await?.ok_or(Error::Gone)
     }
+}
+
+async fn change_in(tx: &mut Tx, before: &KeptProject, change: &ProjectChange, by: By, action: &'static str) -> Result<(), Error> {
+    tx.change_project(before.id, before.edition, change).await?.ok_or(Error::Stale)?;
+    let told = |change: &ProjectChange| json!({"visibility": change.visibility, "archived_at": change.archived_at});
+    let was = ProjectChange {
+        visibility: before.visibility,
+        archived_at: before.archived_at,
+    };
+    tx.audit(entry(by, action, "project", before.id.0, &before.name, before.id).changed(told(&was), told(change)));
+    Ok(())
+}
+
+/// When something was archived, by what is wanted now.
+pub(crate) fn archived_at(before: Option<Timestamp>, archived: bool) -> Option<Timestamp> {
+    archived.then(|| before.unwrap_or_else(Timestamp::now))
 }
 
 fn entry(by: By, action: &'static str, kind: &'static str, id: i64, name: &str, project: ProjectId) -> Entry {

@@ -21,6 +21,7 @@ pub mod archive;
 pub mod audit;
 mod consumers;
 pub mod dead_letters;
+pub mod exchange;
 mod hearing;
 pub mod intake;
 pub mod keeping;

@@ -1,69 +1,104 @@
 //! Requests that are to be done once, however often they come: the key that a client gives them, and what was answered.
 //! Knows nothing of what is done.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest::{SHA256, digest};
 use pipecast_model::Timestamp;
 use pipecast_store::Tx;
 use pipecast_store::idempotency::Known;
 use pipecast_store::sealed::Keyring;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// How long an answer is kept.
 pub const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 60);
 
 /// A request that a client has given a key.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Once {
     caller: String,
     key_hash: String,
     request_hash: String,
+    ring: Arc<Keyring>,
 }
 
-/// Where a request stands that has a key.
-pub enum Stand<T> {
-    /// It is to be done, and the answer kept under this id.
-    First(i64),
-    /// It was done, and answered so.
-    Again(T),
-    /// Its key was used for another request.
-    Other,
+/// What is answered to whoever makes something, and kept to be answered again.
+#[derive(Serialize, Deserialize)]
+pub struct Answer {
+    /// Where it is from now on.
+    pub location: String,
+    /// Its version then.
+    pub version: i64,
+    /// The body, with what is shown once.
+    pub body: Value,
+    /// Whether it was answered before, and nothing was done now.
+    #[serde(skip)]
+    pub again: bool,
+}
+
+/// Its key was used for another request.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the key was used for another request")]
+pub struct OtherRequest;
+
+/// What is sealed of a request: a hash over a password of few bits would be a way to try passwords, so the hash is in it too.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    request: String,
+    answer: Answer,
+}
+
+impl Answer {
+    /// The answer to a request that came first.
+    pub fn new(location: impl Into<String>, version: i64, body: Value) -> Answer {
+        Answer {
+            location: location.into(),
+            version,
+            body,
+            again: false,
+        }
+    }
 }
 
 impl Once {
     /// `key` of `caller` for a request that is told by `request`: its method, its path, and its body as it was understood.
-    pub fn new(caller: impl Into<String>, key: &str, request: &[&str]) -> Once {
+    pub fn new(caller: impl Into<String>, key: &str, request: &[&str], ring: Arc<Keyring>) -> Once {
         Once {
             caller: caller.into(),
             key_hash: hash(&[key]),
             request_hash: hash(request),
+            ring,
         }
-    }
-
-    /// Takes the key within the transaction of what is done, so that both come about or neither.
-    ///
-    /// # Errors
-    /// `Corrupt` where an answer is kept that does not open.
-    pub async fn stand<T: DeserializeOwned>(&self, tx: &mut Tx, ring: &Keyring) -> pipecast_store::Result<Stand<T>> {
-        let known = tx.take_key(&self.caller, &self.key_hash, &self.request_hash, ring, Timestamp::now()).await?;
-        Ok(match known {
-            Known::New(id) => Stand::First(id),
-            Known::Other => Stand::Other,
-            Known::Same(answer) => match serde_json::from_slice(&answer) {
-                Ok(answer) => Stand::Again(answer),
-                Err(_) => Stand::Other,
-            },
-        })
     }
 }
 
-/// Keeps the answer to a request that came first.
+/// Makes something once for each key of a client: `make` runs for the first request with it, within the transaction that takes the key, so
+/// that both come about or neither; to the same request the same is answered again. Without a key it runs every time.
 ///
 /// # Errors
-/// `Unavailable`.
-pub async fn keep<T: Serialize>(tx: &mut Tx, id: i64, answer: &T, ring: &Keyring) -> pipecast_store::Result<()> {
-    let answer = zeroize::Zeroizing::new(serde_json::to_vec(answer).expect("an answer is plain JSON"));
-    tx.keep_answer(id, &answer, ring).await
+/// Those of `make`; `OtherRequest`; `Corrupt` where an answer is kept that does not open.
+pub async fn once<E>(tx: &mut Tx, once: Option<&Once>, make: impl AsyncFnOnce(&mut Tx) -> Result<Answer, E>) -> Result<Answer, E>
+where
+    E: From<OtherRequest> + From<pipecast_store::Error>,
+{
+    let Some(once) = once else { return make(tx).await };
+    match tx.take_key(&once.caller, &once.key_hash, &once.ring, Timestamp::now()).await? {
+        Known::New(id) => {
+            let request = once.request_hash.clone();
+            let kept = Kept {
+                request,
+                answer: make(tx).await?,
+            };
+            let text = zeroize::Zeroizing::new(serde_json::to_vec(&kept).expect("an answer is plain JSON"));
+            tx.keep_answer(id, &text, &once.ring).await?;
+            Ok(kept.answer)
+        }
+        Known::Answered(text) => match serde_json::from_slice::<Kept>(&text) {
+            Ok(kept) if kept.request == once.request_hash => Ok(Answer { again: true, ..kept.answer }),
+            _ => Err(OtherRequest.into()),
+        },
+    }
 }
 
 /// SHA-256 in hex of texts that cannot run into each other.

@@ -9,11 +9,10 @@ use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::{Keyring, Keys, KeysError};
 use pipecast_store::source::{NewSource, SourceChange};
 use pipecast_store::{Reader, Tx, Writer};
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::once::{self, Once, Stand};
+use crate::once::{self, Answer, Once, OtherRequest};
 
 pub mod exchange;
 mod minting;
@@ -47,8 +46,8 @@ pub enum Error {
     #[error("{0}")]
     Secret(&'static str),
     /// A key of the client's was used for another request.
-    #[error("the key was used for another request")]
-    OtherRequest,
+    #[error(transparent)]
+    OtherRequest(#[from] OtherRequest),
     /// Somebody else has the end of the path.
     #[error("another source has this key")]
     KeyTaken,
@@ -94,20 +93,6 @@ pub struct Made {
     pub secret: Zeroizing<String>,
 }
 
-/// What is answered to whoever makes something, and kept to be answered again.
-#[derive(Serialize, Deserialize)]
-pub struct Answer {
-    /// What was made.
-    pub id: i64,
-    /// Its version then.
-    pub version: i64,
-    /// The body, with what is shown once.
-    pub body: Value,
-    /// Whether it was answered before, and nothing was done now.
-    #[serde(skip)]
-    pub again: bool,
-}
-
 /// What is done about sources.
 pub struct Sources {
     reader: Reader,
@@ -142,25 +127,13 @@ impl Sources {
     pub async fn make(&self, wanted: Wanted, secret: WantedSecret, by: By, once: Option<&Once>, shape: impl FnOnce(&Made) -> Value) -> Result<Answer, Error> {
         let ring = self.keys.ring()?;
         let mut tx = self.writer.begin().await?;
-        let first = match once {
-            None => None,
-            Some(once) => match once.stand::<Answer>(&mut tx, &ring).await? {
-                Stand::First(id) => Some(id),
-                Stand::Again(answer) => return Ok(Answer { again: true, ..answer }),
-                Stand::Other => return Err(Error::OtherRequest),
-            },
+        let making = async |tx: &mut Tx| {
+            let made = make(tx, wanted, random_key(), secret, &ring).await?;
+            tx.audit(about(&made.source, by, "source.create").after(told(&made.source)));
+            let location = format!("/admin/v1/sources/{}", made.source.id);
+            Ok::<_, Error>(Answer::new(location, made.source.version, shape(&made)))
         };
-        let made = make(&mut tx, wanted, random_key(), secret, &ring).await?;
-        tx.audit(about(&made.source, by, "source.create").after(told(&made.source)));
-        let answer = Answer {
-            id: made.source.id.0,
-            version: made.source.version,
-            body: shape(&made),
-            again: false,
-        };
-        if let Some(id) = first {
-            once::keep(&mut tx, id, &answer, &ring).await?;
-        }
+        let answer = once::once(&mut tx, once, making).await?;
         tx.commit().await?;
         Ok(answer)
     }

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecast_admin::once::Once;
-use pipecast_admin::sources::exchange::{Action, Line, Rehearsal};
-use pipecast_admin::sources::{Answer, Error, Sources, Wanted, WantedSecret};
+use pipecast_admin::exchange::{Action, Need, Rehearsal};
+use pipecast_admin::once::{Answer, Once};
+use pipecast_admin::sources::exchange::Line;
+use pipecast_admin::sources::{Error, Sources, Wanted, WantedSecret};
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
 use pipecast_store::audit::{AuditQuery, By};
 use pipecast_store::sealed::Keys;
@@ -101,20 +102,26 @@ impl Desk {
     }
 }
 
+fn id_of(made: &Answer) -> i64 {
+    made.location.rsplit('/').next().unwrap().parse().unwrap()
+}
+
 #[tokio::test]
 async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_the_clear() {
     let desk = desk().await;
-    let once = Once::new("user:1", "key", &["POST", "/admin/v1/sources", "a"]);
+    let once = |what| Once::new("user:1", "key", &["POST /admin/v1/sources", what], desk.keys.ring().unwrap());
 
-    let first = desk.make("a", Some(&once)).await.unwrap();
-    let again = desk.make("a", Some(&once)).await.unwrap();
-    let other = Once::new("user:1", "key", &["POST", "/admin/v1/sources", "b"]);
+    let first = desk.make("a", Some(&once("a"))).await.unwrap();
+    let again = desk.make("a", Some(&once("a"))).await.unwrap();
 
-    assert_eq!((first.again, again.again, first.id, &first.body), (false, true, again.id, &again.body));
-    assert!(matches!(desk.make("b", Some(&other)).await, Err(Error::OtherRequest)));
+    assert_eq!(
+        (first.again, again.again, &first.location, &first.body),
+        (false, true, &again.location, &again.body)
+    );
+    assert!(matches!(desk.make("b", Some(&once("b"))).await, Err(Error::OtherRequest(_))));
     let secret = first.body["secret"].as_str().unwrap();
-    assert_eq!(desk.believed(first.id).await, [secret]);
-    let source = desk.source(first.id).await;
+    assert_eq!(desk.believed(id_of(&first)).await, [secret]);
+    let source = desk.source(id_of(&first)).await;
     assert_eq!(
         desk.sources.address(&source).1.unwrap(),
         format!("https://ci.example.org/webhooks/github/{}", source.key)
@@ -129,7 +136,7 @@ async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first()
     let desk = desk().await;
     let made = desk.make("a", None).await.unwrap();
     let first = made.body["secret"].as_str().unwrap().to_owned();
-    let id = SourceId(made.id);
+    let id = SourceId(id_of(&made));
     let rotate = async |text: &str, overlap: u64| {
         desk.sources
             .rotate::<Error>(id, brought(text), Duration::from_secs(overlap), By::system(), |_| Ok(()))
@@ -139,18 +146,18 @@ async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first()
     let second = rotate("the-second-secret-of-it", 3_600).await.err();
     assert!(matches!(second, Some(Error::Secret(_))), "it is too short by one");
     let second = rotate("the-second-secret-of-this", 3_600).await.unwrap();
-    assert_eq!(desk.believed(made.id).await, ["the-second-secret-of-this", &first]);
+    assert_eq!(desk.believed(id_of(&made)).await, ["the-second-secret-of-this", &first]);
     assert!(matches!(rotate("the-third-secret-of-this", 3_600).await, Err(Error::Full)));
     rotate("the-third-secret-of-this", 0).await.unwrap();
-    assert_eq!(desk.believed(made.id).await, ["the-third-secret-of-this"]);
+    assert_eq!(desk.believed(id_of(&made)).await, ["the-third-secret-of-this"]);
 
     assert!(matches!(
         desk.sources.end_secret::<Error>(id, second.id, By::system(), |_| Ok(())).await,
         Err(Error::Gone)
     ));
-    let third = desk.source(made.id).await.secrets[0].id;
+    let third = desk.source(id_of(&made)).await.secrets[0].id;
     desk.sources.end_secret::<Error>(id, third, By::system(), |_| Ok(())).await.unwrap();
-    assert!(desk.believed(made.id).await.is_empty());
+    assert!(desk.believed(id_of(&made)).await.is_empty());
     let actions: Vec<String> = desk.audited().await.into_iter().map(|(action, _)| action).collect();
     for action in ["source.create", "source.rotate_secret", "source.end_secret"] {
         assert!(actions.iter().any(|done| done == action), "{actions:?}");
@@ -161,7 +168,7 @@ async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first()
 async fn a_deleted_source_comes_back_with_its_secrets_and_one_of_the_configuration_is_left_alone() {
     let desk = desk().await;
     let made = desk.make("a", None).await.unwrap();
-    let id = SourceId(made.id);
+    let id = SourceId(id_of(&made));
     let change = async |change: fn(&mut Source)| {
         let done = desk.sources.change::<Error>(id, By::system(), |source| {
             change(source);
@@ -206,8 +213,8 @@ async fn an_import_says_what_it_would_do_and_then_does_that() {
     let done = import(Rehearsal::Real).await;
 
     assert_eq!(planned, done);
-    let shown: Vec<_> = done.iter().map(|step| (step.action, step.changes.clone(), step.needs_secret)).collect();
-    assert_eq!(shown, [(Action::Update, vec!["enabled"], false), (Action::Create, vec![], true)]);
+    let shown: Vec<_> = done.iter().map(|step| (step.action, step.changes.clone(), step.needs)).collect();
+    assert_eq!(shown, [(Action::Update, vec!["enabled"], None), (Action::Create, vec![], Some(Need::Secret))]);
     assert!(import(Rehearsal::Real).await.iter().all(|step| step.action == Action::Keep));
     assert_eq!(desk.believed(1).await.len(), 1, "its secret stays");
 }

@@ -253,7 +253,10 @@ async fn a_setting_holds_within_seconds_and_says_where_it_comes_from() {
             .all(|setting| setting["from"] == "configuration" && setting["about"].as_str().unwrap().len() > 20)
     );
     let before = admin.get(path).await;
-    assert_eq!((before.header("etag"), before.json()["value"].as_str()), (Some("\"v0\""), Some("100")));
+    assert_eq!(
+        (before.header("etag").map(|tag| tag.starts_with("\"v0-")), before.json()["value"].as_str()),
+        (Some(true), Some("100"))
+    );
     assert_eq!(admin.patch(path, None, &json!({"value": "0"})).await.status, 428);
     assert_eq!(admin.patch(path, Some("\"v3\""), &json!({"value": "0"})).await.status, 412);
     let unfit = admin.patch(path, Some("\"v0\""), &json!({"value": "many"})).await;
@@ -261,7 +264,7 @@ async fn a_setting_holds_within_seconds_and_says_where_it_comes_from() {
     assert_eq!(admin.get("/admin/v1/settings/server.listen").await.status, 404);
 
     let changed = admin.patch(path, Some("\"v0\""), &json!({"value": "0"})).await;
-    assert_eq!((changed.status, changed.header("etag")), (200, Some("\"v1\"")));
+    assert_eq!((changed.status, changed.header("etag").map(|tag| tag.starts_with("\"v1-"))), (200, Some(true)));
     assert_eq!(
         (changed.json()["from"].as_str(), changed.json()["configured"].as_str()),
         (Some("database"), Some("100"))
@@ -311,8 +314,8 @@ async fn policies_and_targets_are_made_changed_and_taken_away_by_version() {
         assert_eq!(admin.patch(&one, None, &change).await.status, 428);
         let changed = admin.patch(&one, Some("\"v1\""), &change).await;
         assert_eq!(
-            (changed.status, changed.header("etag")),
-            (200, Some("\"v2\"")),
+            (changed.status, changed.header("etag").map(|tag| tag.starts_with("\"v2-"))),
+            (200, Some(true)),
             "{}",
             String::from_utf8_lossy(&changed.body)
         );

@@ -117,10 +117,13 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         // Users.
         ("get", "/admin/v1/users", None, "", admin(200)),
         ("post", "/admin/v1/users", Some("{}"), "", admin(422)),
+        ("get", "/admin/v1/users/export", None, "", admin(200)),
+        ("post", "/admin/v1/users/import", Some("{}"), "", admin(415)),
+        ("post", "/admin/v1/users/batch", Some("{}"), "", admin(422)),
         ("get", "/admin/v1/users/{user_id}", None, "", admin(200)),
         ("patch", "/admin/v1/users/{user_id}", Some("{}"), "", admin(412)),
         ("delete", "/admin/v1/users/{user_id}", None, "", admin(412)),
-        ("post", "/admin/v1/users/{user_id}/restore", None, "", admin(200)),
+        ("post", "/admin/v1/users/{user_id}/restore", None, "", admin(409)),
         ("put", "/admin/v1/users/{user_id}/password", Some("{}"), "", admin(422)),
         ("delete", "/admin/v1/users/{user_id}/sessions", None, "?not=now", admin(400)),
         // Members of project 1.
@@ -149,6 +152,9 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         ("delete", "/admin/v1/sources/{source_id}/secrets/{secret_id}", None, "", admin(409)),
         // Projects and pipelines: their members read them, and whoever runs them names them.
         ("get", "/admin/v1/projects", None, "", read(200, 200)),
+        ("get", "/admin/v1/projects/export", None, "", admin(200)),
+        ("post", "/admin/v1/projects/import", Some("{}"), "", admin(415)),
+        ("post", "/admin/v1/projects/batch", Some("{}"), "", admin(422)),
         ("get", "/admin/v1/projects/{project_id}", None, "", read(200, 404)),
         ("patch", "/admin/v1/projects/{project_id}", Some("{}"), "", admin(412)),
         ("get", "/admin/v1/pipelines", None, "", read(200, 200)),
@@ -157,6 +163,9 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         // Tokens.
         ("get", "/admin/v1/tokens", None, "", tokens(200)),
         ("post", "/admin/v1/tokens", Some("{}"), "", tokens(422)),
+        ("get", "/admin/v1/tokens/export", None, "", tokens(200)),
+        ("post", "/admin/v1/tokens/import", Some("{}"), "", tokens(415)),
+        ("post", "/admin/v1/tokens/batch", Some("{}"), "", tokens(422)),
         ("get", "/admin/v1/tokens/{token_id}", None, "", tokens(404)),
         ("patch", "/admin/v1/tokens/{token_id}", Some("{}"), "", tokens(404)),
         ("delete", "/admin/v1/tokens/{token_id}", None, "", tokens(404)),

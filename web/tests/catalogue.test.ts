@@ -30,7 +30,7 @@ const CATALOGUES: {
     chinese: manageZhCN,
     in: managing,
     families: [
-      /^(problem|fault|outcome|verification|role|permission|visibility|secret\.kind|sources\.warn(?:ing|ed)|audit\.by|audit\.outcome)\./,
+      /^(problem|fault|outcome|verification|role|permission|visibility|secret\.kind|sources\.warn(?:ing|ed)|audit\.by|audit\.outcome|target\.kind|transfer\.action|transfer\.needs)\./,
       /\.(one|other)$/,
     ],
   },

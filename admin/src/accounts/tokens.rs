@@ -10,6 +10,11 @@ use pipecast_store::{ApiToken, NewToken, Tx};
 use serde_json::{Value, json};
 
 use super::{Accounts, Error, after};
+use crate::once::{self, Answer, Once, OtherRequest};
+
+mod exchange;
+
+pub(crate) use exchange::{Issued, Line};
 
 /// A token to be, as its user wants it.
 #[derive(Clone, Debug)]
@@ -25,41 +30,35 @@ pub struct Wanted {
 }
 
 impl Accounts {
-    /// Makes a token that may no more than `grants`. The secret is in the answer and nowhere else.
+    /// Makes a token that may no more than `grants`, once for each key of a client. `shape` makes the body of the answer, with the secret, which is
+    /// nowhere else.
     ///
     /// # Errors
-    /// `Beyond` where the user may not do it all themselves, `Gone` where there is no such project.
-    pub async fn create_token(&self, user: UserId, grants: &Grants, wanted: Wanted, by: By) -> Result<(ApiToken, Minted), Error> {
-        let beyond = |permission: &Permission| match wanted.project {
-            Some(project) => permission.is_of_the_whole() || !grants.may_in(*permission, project),
-            None => !grants.may_somewhere(*permission),
-        };
-        let beyond: Vec<Permission> = wanted.scopes.iter().copied().filter(beyond).collect();
-        if !beyond.is_empty() {
-            return Err(Error::Beyond(beyond));
-        }
+    /// `Beyond` where the user may not do it all themselves, `Gone` where there is no such project, `OtherRequest`.
+    pub async fn create_token(
+        &self,
+        user: UserId,
+        grants: &Grants,
+        wanted: Wanted,
+        by: By,
+        once: Option<&Once>,
+        shape: impl FnOnce(ApiToken, &Minted) -> Value,
+    ) -> Result<Answer, Error> {
+        check(grants, &wanted)?;
         if let Some(project) = wanted.project
             && !self.reader.has_project(project).await?
         {
             return Err(Error::Gone);
         }
-        let scopes: Vec<&str> = wanted.scopes.iter().map(|permission| permission.word()).collect();
         let mut tx = self.writer.begin().await?;
-        let new = |prefix, hash| NewToken {
-            id: TokenId::fresh(),
-            prefix,
-            hash,
-            user_id: user,
-            name: wanted.name.clone(),
-            scopes: scopes.join(" "),
-            project_id: wanted.project,
-            expires_at: after(Timestamp::now(), wanted.lifetime),
-            rotated_from: None,
+        let making = async |tx: &mut Tx| {
+            let (token, minted) = make(tx, user, &wanted).await?;
+            tx.audit(Entry::new(by, "token.create").on("token", token.id, &token.name).after(told(&token)));
+            Ok::<_, Error>(answer(token, &minted, shape))
         };
-        let added = add(&mut tx, new).await?;
-        tx.audit(Entry::new(by, "token.create").on("token", added.0.id, &added.0.name).after(told(&added.0)));
+        let answer = once::once(&mut tx, once, making).await?;
         tx.commit().await?;
-        Ok(added)
+        Ok(answer)
     }
 
     /// Changes a token as `change` says, which sees it as it is now.
@@ -79,41 +78,120 @@ impl Accounts {
         Ok(token)
     }
 
-    /// Makes a token that takes the place of another one, which is good for `overlap` besides.
+    /// Makes a token that takes the place of another one, which is good for `overlap` besides; once for each key of a client.
     ///
     /// # Errors
-    /// Those of `check`; `Gone`.
+    /// Those of `check`; `Gone`, `OtherRequest`.
     pub async fn rotate_token<E: From<Error>>(
         &self,
         id: TokenId,
         overlap: Duration,
         by: By,
+        once: Option<&Once>,
         check: impl FnOnce(&ApiToken) -> Result<(), E>,
-    ) -> Result<(ApiToken, Minted), E> {
+        shape: impl FnOnce(ApiToken, &Minted) -> Value,
+    ) -> Result<Answer, E> {
         let mut tx = self.writer.begin().await.map_err(Error::from)?;
-        let mut old = tx.hold_token(id).await.map_err(Error::from)?.ok_or(Error::Gone)?;
-        check(&old)?;
-        let now = Timestamp::now();
-        let lifetime = Duration::from_micros(u64::try_from(old.expires_at.0 - old.created_at.0).unwrap_or(0));
-        let new = |prefix, hash| NewToken {
-            id: TokenId::fresh(),
-            prefix,
-            hash,
-            user_id: old.user_id,
-            name: old.name.clone(),
-            scopes: old.scopes.clone(),
-            project_id: old.project_id,
-            expires_at: after(now, lifetime),
-            rotated_from: Some(old.id),
+        let rotating = async |tx: &mut Tx| {
+            let old = tx.hold_token(id).await?.ok_or(Error::Gone)?;
+            check(&old).map_err(Stopped::Checked)?;
+            let (token, minted) = replace(tx, old, overlap, by).await?;
+            Ok::<_, Stopped<E>>(answer(token, &minted, shape))
         };
-        let added = add(&mut tx, new).await?;
-        old.expires_at = old.expires_at.min(after(now, overlap));
-        tx.write_token(&old).await.map_err(Error::from)?;
-        tx.audit(Entry::new(by, "token.rotate").on("token", old.id, &old.name).after(told(&added.0)));
+        let answer = once::once(&mut tx, once, rotating).await.map_err(Stopped::into_error)?;
         tx.commit().await.map_err(Error::from)?;
         self.gatekeeper.forget();
-        Ok(added)
+        Ok(answer)
     }
+}
+
+/// Why a token was not replaced.
+enum Stopped<E> {
+    /// The caller's own check says so.
+    Checked(E),
+    /// It could not be done.
+    Failed(Error),
+}
+
+impl<E> From<Error> for Stopped<E> {
+    fn from(error: Error) -> Self {
+        Stopped::Failed(error)
+    }
+}
+
+impl<E> From<pipecast_store::Error> for Stopped<E> {
+    fn from(error: pipecast_store::Error) -> Self {
+        Stopped::Failed(error.into())
+    }
+}
+
+impl<E> From<OtherRequest> for Stopped<E> {
+    fn from(error: OtherRequest) -> Self {
+        Stopped::Failed(error.into())
+    }
+}
+
+impl<E: From<Error>> Stopped<E> {
+    fn into_error(self) -> E {
+        match self {
+            Stopped::Checked(error) => error,
+            Stopped::Failed(error) => error.into(),
+        }
+    }
+}
+
+/// That somebody with these grants may have such a token.
+fn check(grants: &Grants, wanted: &Wanted) -> Result<(), Error> {
+    let beyond = |permission: &Permission| match wanted.project {
+        Some(project) => permission.is_of_the_whole() || !grants.may_in(*permission, project),
+        None => !grants.may_somewhere(*permission),
+    };
+    match wanted.scopes.iter().copied().filter(beyond).collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(()),
+        beyond => Err(Error::Beyond(beyond)),
+    }
+}
+
+async fn make(tx: &mut Tx, user: UserId, wanted: &Wanted) -> Result<(ApiToken, Minted), Error> {
+    let scopes: Vec<&str> = wanted.scopes.iter().map(|permission| permission.word()).collect();
+    let new = |prefix, hash| NewToken {
+        id: TokenId::fresh(),
+        prefix,
+        hash,
+        user_id: user,
+        name: wanted.name.clone(),
+        scopes: scopes.join(" "),
+        project_id: wanted.project,
+        expires_at: after(Timestamp::now(), wanted.lifetime),
+        rotated_from: None,
+    };
+    add(tx, new).await
+}
+
+async fn replace(tx: &mut Tx, mut old: ApiToken, overlap: Duration, by: By) -> Result<(ApiToken, Minted), Error> {
+    let now = Timestamp::now();
+    let lifetime = Duration::from_micros(u64::try_from(old.expires_at.0 - old.created_at.0).unwrap_or(0));
+    let new = |prefix, hash| NewToken {
+        id: TokenId::fresh(),
+        prefix,
+        hash,
+        user_id: old.user_id,
+        name: old.name.clone(),
+        scopes: old.scopes.clone(),
+        project_id: old.project_id,
+        expires_at: after(now, lifetime),
+        rotated_from: Some(old.id),
+    };
+    let added = add(tx, new).await?;
+    old.expires_at = old.expires_at.min(after(now, overlap));
+    tx.write_token(&old).await?;
+    tx.audit(Entry::new(by, "token.rotate").on("token", old.id, &old.name).after(told(&added.0)));
+    Ok(added)
+}
+
+fn answer(token: ApiToken, minted: &Minted, shape: impl FnOnce(ApiToken, &Minted) -> Value) -> Answer {
+    let (location, version) = (format!("/admin/v1/tokens/{}", token.id), token.version);
+    Answer::new(location, version, shape(token, minted))
 }
 
 /// A token as the audit shows it.

@@ -8,22 +8,38 @@ use pipecast_store::{Ended, NewUser, Tx, User};
 use serde_json::{Value, json};
 
 use super::{Accounts, Error};
+use crate::once::{self, Answer, Once};
+
+mod exchange;
+
+pub(crate) use exchange::Line;
 
 impl Accounts {
-    /// Makes an account.
+    /// Makes an account, once for each key of a client; `shape` makes the body of the answer.
     ///
     /// # Errors
-    /// `NameTaken`, `Weak`, `Busy`.
-    pub async fn create_user(&self, mut user: NewUser, password: Option<Shown>, by: By) -> Result<User, Error> {
+    /// `NameTaken`, `Weak`, `Busy`, `OtherRequest`.
+    pub async fn create_user(
+        &self,
+        mut user: NewUser,
+        password: Option<Shown>,
+        by: By,
+        once: Option<&Once>,
+        shape: impl FnOnce(User) -> Value,
+    ) -> Result<Answer, Error> {
         if let Some(password) = password {
             user.password = Some(self.hash(password.expose(), &user.name, false).await?);
         }
         let mut tx = self.writer.begin().await?;
-        let id = tx.create_user(&user).await?.ok_or(Error::NameTaken)?;
-        let created = tx.hold_user(id).await?.ok_or(Error::Gone)?;
-        tx.audit(Entry::new(by, "user.create").on("user", id, &created.name).after(told(&created)));
+        let making = async |tx: &mut Tx| {
+            let id = tx.create_user(&user).await?.ok_or(Error::NameTaken)?;
+            let created = tx.hold_user(id).await?.ok_or(Error::Gone)?;
+            tx.audit(Entry::new(by, "user.create").on("user", id, &created.name).after(told(&created)));
+            Ok::<_, Error>(Answer::new(format!("/admin/v1/users/{id}"), created.version, shape(created)))
+        };
+        let answer = once::once(&mut tx, once, making).await?;
         tx.commit().await?;
-        Ok(created)
+        Ok(answer)
     }
 
     /// Changes an account as `change` says, which sees it as it is now. Whoever may not come in any more has no session and no token left.

@@ -2,13 +2,14 @@
 //! Knows nothing of how rows are chained.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
+use pipecast_http::conditional::show_as_it_is;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right;
-use pipecast_http::{Cursor, Limit, May, Page, Problem, Query};
+use pipecast_http::{Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
 use pipecast_model::{ProjectId, Timestamp, UserId};
 use pipecast_store::audit::AuditQuery;
 use serde::Deserialize;
@@ -46,6 +47,14 @@ struct AuditFilter {
     /// Before.
     #[param(value_type = Option<String>, format = "date-time")]
     until: Option<Timestamp>,
+    /// `-seq`: the last first; `seq`: the first.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "seq,action")]
+    fields: Fields,
     /// How many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
@@ -53,6 +62,15 @@ struct AuditFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[serde(rename = "seq")]
+    First,
+    #[default]
+    #[serde(rename = "-seq")]
+    Last,
 }
 
 /// From where to export.
@@ -65,14 +83,14 @@ struct ExportFilter {
     after: i64,
 }
 
-/// Who did what, the last first.
+/// Who did what.
 #[utoipa::path(
     tag = "audit",
     params(AuditFilter),
     responses((status = 200, body = Page<Line>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/audit")]
-async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader: web::Data<Primary>) -> Result<Page<Line>, Problem> {
+async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let limit = filter.limit;
     let query = AuditQuery {
@@ -84,23 +102,30 @@ async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader
         project: filter.project_id,
         since: filter.since,
         until: filter.until,
-        below: filter.cursor.map(|Cursor(seq)| seq),
+        oldest_first: filter.sort == Order::First,
+        after: filter.cursor.map(|Cursor(seq)| seq),
         limit: limit.rows(),
     };
     let rows = reader.list_audit(&query).await?;
-    Ok(Page::new(rows, limit, |row| row.seq, Line::from))
+    sparse(Page::new(rows, limit, |row| row.seq, Line::from), &filter.fields)
 }
 
 /// One row.
 #[utoipa::path(
     tag = "audit",
     params(("seq" = i64, Path)),
-    responses((status = 200, body = Line), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+    responses((status = 200, body = Line), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
 )]
 #[get("/audit/{seq}")]
-async fn find_audit(_: May<right::AuditRead>, seq: web::Path<i64>, _: Query<Nothing>, reader: web::Data<Primary>) -> Result<web::Json<Line>, Problem> {
-    let row = reader.find_audit(*seq).await?;
-    row.map(|row| web::Json(row.into())).ok_or_else(|| Problem::no_such("row", *seq))
+async fn find_audit(
+    request: HttpRequest,
+    _: May<right::AuditRead>,
+    seq: web::Path<i64>,
+    _: Query<Nothing>,
+    reader: web::Data<Primary>,
+) -> Result<HttpResponse, Problem> {
+    let row = reader.find_audit(*seq).await?.ok_or_else(|| Problem::no_such("row", *seq))?;
+    Ok(show_as_it_is(&request, &Line::from(row)))
 }
 
 /// The whole audit, the oldest first: a JSON object a line. It ends early where the database fails meanwhile; the last line then has a

@@ -1,12 +1,13 @@
 //! `/admin/v1/dead-letters`: what the queue has given up; tried again, or dropped.
 //! Knows nothing of why it was given up.
 
-use actix_web::{HttpResponse, delete, get, post, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use pipecast_fabric::{DeadId, Queue};
+use pipecast_http::conditional::show_as_it_is;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right;
-use pipecast_http::{Code, Cursor, Fault, Input, Limit, May, Page, Problem, Query, Visit};
+use pipecast_http::{Code, Cursor, Fault, Fields, Input, Limit, May, Page, Problem, Query, Visit, sparse};
 use pipecast_store::{Sight, Writer};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -30,6 +31,10 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct DeadLetterFilter {
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "id,reason")]
+    fields: Fields,
     /// How many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
@@ -62,32 +67,37 @@ struct Settled {
     responses((status = 200, body = Page<DeadLetter>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 503, body = ProblemBody))
 )]
 #[get("/dead-letters")]
-async fn list_dead_letters(may: May<right::DeliveriesRead>, filter: Query<DeadLetterFilter>, queue: web::Data<dyn Queue>) -> Result<Page<DeadLetter>, Problem> {
+async fn list_dead_letters(
+    may: May<right::DeliveriesRead>,
+    filter: Query<DeadLetterFilter>,
+    queue: web::Data<dyn Queue>,
+) -> Result<Page<serde_json::Value>, Problem> {
     everywhere(&may.sight())?;
-    let Query(DeadLetterFilter { limit, cursor }) = filter;
+    let Query(DeadLetterFilter { fields, limit, cursor }) = filter;
     let after = cursor.map(|Cursor(id)| DeadId(id));
     let most = usize::try_from(limit.rows()).unwrap_or(MOST);
     let dead = queue.list_dead(after.as_ref(), most).await?;
-    Ok(Page::new(dead, limit, |dead| dead.id.0.clone(), DeadLetter::from))
+    sparse(Page::new(dead, limit, |dead| dead.id.0.clone(), DeadLetter::from), &fields)
 }
 
 /// One of them.
 #[utoipa::path(
     tag = "dead letters",
     params(("dead_letter_id" = String, Path)),
-    responses((status = 200, body = DeadLetter), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
+    responses((status = 200, body = DeadLetter), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
 )]
 #[get("/dead-letters/{dead_letter_id}")]
 async fn find_dead_letter(
+    request: HttpRequest,
     may: May<right::DeliveriesRead>,
     id: web::Path<String>,
     _: Query<Nothing>,
     queue: web::Data<dyn Queue>,
-) -> Result<web::Json<DeadLetter>, Problem> {
+) -> Result<HttpResponse, Problem> {
     everywhere(&may.sight())?;
     let id = DeadId(id.into_inner());
-    let dead = queue.find_dead(&id).await?;
-    dead.map(|dead| web::Json(dead.into())).ok_or_else(|| gone(&id))
+    let dead = queue.find_dead(&id).await?.ok_or_else(|| gone(&id))?;
+    Ok(show_as_it_is(&request, &DeadLetter::from(dead)))
 }
 
 /// Tries one again, as if it were new.

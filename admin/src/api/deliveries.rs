@@ -2,12 +2,13 @@
 //! Knows nothing of how a delivery is understood.
 
 use actix_web::http::header;
-use actix_web::{HttpResponse, get, web};
+use actix_web::{HttpRequest, HttpResponse, get, web};
 use pipecast_http::access::Right;
+use pipecast_http::conditional::show_as_it_is;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right;
-use pipecast_http::{Code, Cursor, Limit, May, Page, Problem, Query};
+use pipecast_http::{Code, Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
 use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
 use pipecast_store::{DeliveryQuery, Listed, Reader, Sight};
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,14 @@ struct DeliveryFilter {
     /// Received before.
     #[param(value_type = Option<String>, format = "date-time")]
     until: Option<Timestamp>,
+    /// `-received_at`: the last received first; `received_at`: the first.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "id,outcome")]
+    fields: Fields,
     /// How many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
@@ -92,6 +101,15 @@ struct DeliveryFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(Timestamp, DeliveryId)>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[serde(rename = "received_at")]
+    First,
+    #[default]
+    #[serde(rename = "-received_at")]
+    Last,
 }
 
 /// How long a silence.
@@ -116,14 +134,18 @@ fn a_day() -> i64 {
     24
 }
 
-/// Deliveries of the ledger, the last received first.
+/// Deliveries of the ledger.
 #[utoipa::path(
     tag = "deliveries",
     params(DeliveryFilter),
     responses((status = 200, body = Page<Delivery>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/deliveries")]
-async fn list_deliveries(may: May<right::DeliveriesRead>, filter: Query<DeliveryFilter>, reader: web::Data<Primary>) -> Result<Page<Delivery>, Problem> {
+async fn list_deliveries(
+    may: May<right::DeliveriesRead>,
+    filter: Query<DeliveryFilter>,
+    reader: web::Data<Primary>,
+) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let limit = filter.limit;
     let query = DeliveryQuery {
@@ -136,26 +158,29 @@ async fn list_deliveries(may: May<right::DeliveriesRead>, filter: Query<Delivery
         replay_of: filter.replay_of,
         since: filter.since,
         until: filter.until,
+        oldest_first: filter.sort == Order::First,
         after: filter.cursor.map(|Cursor(key)| key),
         limit: limit.rows(),
     };
     let rows = reader.list_deliveries(&query).await?;
-    Ok(Page::new(rows, limit, |row| (row.received_at, row.id), Delivery::from))
+    let page = Page::new(rows, limit, |row| (row.received_at, row.id), Delivery::from);
+    sparse(page, &filter.fields)
 }
 
 /// One delivery with its headers, what it changed, and its replays.
 #[utoipa::path(
     tag = "deliveries",
     params(("delivery_id" = String, Path, format = "uuid")),
-    responses((status = 200, body = DeliveryInFull), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+    responses((status = 200, body = DeliveryInFull), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
 )]
 #[get("/deliveries/{delivery_id}")]
 async fn find_delivery(
+    request: HttpRequest,
     may: May<right::DeliveriesRead>,
     id: web::Path<DeliveryId>,
     _: Query<Nothing>,
     reader: web::Data<Primary>,
-) -> Result<web::Json<DeliveryInFull>, Problem> {
+) -> Result<HttpResponse, Problem> {
     let listed = visible(&may, *id, &reader).await?;
     let record = reader.find_delivery(*id).await?.ok_or_else(|| Problem::no_such("delivery", *id))?;
     let changes = reader.list_changes_of(*id, SHOWN).await?;
@@ -165,7 +190,7 @@ async fn find_delivery(
         ..DeliveryQuery::default()
     };
     let replays = reader.list_deliveries(&replays).await?;
-    Ok(web::Json(DeliveryInFull::new(listed, record.delivery.headers, changes, replays)))
+    Ok(show_as_it_is(&request, &DeliveryInFull::new(listed, record.delivery.headers, changes, replays)))
 }
 
 /// The body of a delivery, byte for byte as its host sent it, to be kept and not to be shown as a page.

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_http::conditional::{changed, created, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Cursor, Fault, Faults, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse};
+use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse};
 use pipecast_model::{ProjectId, Role, Timestamp, UserId};
 use pipecast_store::audit::Entry;
 use pipecast_store::{Membership, MembershipQuery};
@@ -57,6 +57,12 @@ impl From<Membership> for Shape {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Filter {
+    /// Only with this role.
+    role: Option<Role>,
+    /// `user_id` or `-user_id`.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
     /// The members of an item that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "user_id,role")]
@@ -68,6 +74,15 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(ProjectId, UserId)>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[default]
+    #[serde(rename = "user_id")]
+    Up,
+    #[serde(rename = "-user_id")]
+    Down,
 }
 
 /// A member to be.
@@ -85,7 +100,9 @@ struct NewMember {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct MemberChange {
-    role: Role,
+    #[serde(default)]
+    #[schema(value_type = Option<Role>)]
+    role: Field<Role>,
 }
 
 /// Members of a project.
@@ -107,6 +124,8 @@ async fn list_members(
         sight: may.sight(),
         project: Some(*project),
         user: None,
+        role: filter.role,
+        descending: filter.sort == Order::Down,
         after: filter.cursor.map(|Cursor(key)| key),
         limit: filter.limit.rows(),
     };
@@ -207,12 +226,15 @@ async fn change_member(
 ) -> Result<HttpResponse, Problem> {
     let (project, user) = *path;
     in_project(&may, project, &accounts).await?;
-    let Patch(MemberChange { role }) = body;
-    check(role)?;
+    let Patch(change) = body;
     let unseen = || Problem::no_such("member", user);
     let mut tx = accounts.writer().begin().await?;
     let before = tx.stored_membership(project, user).await?.ok_or_else(unseen)?;
     version.check(before.version)?;
+    let (mut role, mut faults) = (before.role, Faults::default());
+    change.role.apply_to(&mut role, "/role", &mut faults);
+    faults.end()?;
+    check(role)?;
     if !tx.change_membership(project, user, role, before.version).await? {
         return Err(Problem::new(Code::Stale));
     }

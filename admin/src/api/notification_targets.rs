@@ -5,20 +5,21 @@
 use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
-use pipecast_http::conditional::{changed, created, etag, show};
+use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Cursor, Fault, Faults, Field, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit};
+use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
 use pipecast_model::{ProjectId, Status, Timestamp};
 use pipecast_store::audit::Entry;
-use pipecast_store::{NotificationTarget, Reader, TargetFields, Writer};
+use pipecast_store::{NotificationTarget, Reader, TargetFields, TargetQuery, Writer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Primary;
+use super::deleted::ById;
 
 /// Characters of a name.
 const LONGEST_NAME: usize = 100;
@@ -97,11 +98,27 @@ impl From<NotificationTarget> for Shape {
     }
 }
 
-/// Which page.
+/// Which targets.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct TargetFilter {
+    /// Only of this project.
+    #[param(value_type = Option<i64>)]
+    project_id: Option<ProjectId>,
+    /// Only that are told in this way.
+    #[param(inline)]
+    kind: Option<TargetKind>,
+    /// Only those that are told, or only those that are not.
+    enabled: Option<bool>,
+    /// `id`: the oldest first; `-id`: the newest.
+    #[serde(default)]
+    #[param(inline)]
+    sort: ById,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "id,name")]
+    fields: Fields,
     /// How many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
@@ -148,17 +165,25 @@ struct TargetChange {
     enabled: Field<bool>,
 }
 
-/// Targets, the oldest first.
+/// Targets.
 #[utoipa::path(
     tag = "notification targets",
     params(TargetFilter),
     responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/notification-targets")]
-async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFilter>, reader: web::Data<Primary>) -> Result<Page<Shape>, Problem> {
-    let Query(TargetFilter { limit, cursor }) = filter;
-    let targets = reader.list_notification_targets(cursor.map_or(0, |Cursor(id)| id), limit.rows()).await?;
-    Ok(Page::new(targets, limit, |target| target.id, Shape::from))
+async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
+    let Query(filter) = filter;
+    let query = TargetQuery {
+        project: filter.project_id,
+        kind: filter.kind.map(|kind| kind.word().to_owned()),
+        enabled: filter.enabled,
+        descending: filter.sort == ById::Newest,
+        after: filter.cursor.map(|Cursor(id)| id),
+        limit: filter.limit.rows(),
+    };
+    let targets = reader.list_notification_targets(&query).await?;
+    sparse(Page::new(targets, filter.limit, |target| target.id, Shape::from), &filter.fields)
 }
 
 /// Makes a target.
@@ -253,11 +278,7 @@ async fn change_notification_target(
     let Some(target) = tx.update_notification_target(&after).await? else {
         drop(tx);
         let now = found(&reader, *id).await?;
-        return Err(if now.version == before.version {
-            no_project()
-        } else {
-            Problem::new(Code::Stale).etag(etag(now.version))
-        });
+        return Err(if now.version == before.version { no_project() } else { stale(now.version) });
     };
     let (before, shape) = (Shape::from(before), Shape::from(target.clone()));
     let entry = Entry::new(may.by(&visit), "notification_target.update").on("notification_target", *id, &shape.name);
@@ -293,7 +314,7 @@ async fn delete_notification_target(
     let mut tx = writer.begin().await?;
     if !tx.delete_notification_target(*id, before.version).await? {
         drop(tx);
-        return Err(Problem::new(Code::Stale).etag(etag(found(&reader, *id).await?.version)));
+        return Err(stale(found(&reader, *id).await?.version));
     }
     let entry = Entry::new(may.by(&visit), "notification_target.delete").on("notification_target", *id, &before.fields.name);
     tx.audit(about(entry, &before).before(json!(Shape::from(before))));

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::projects::{Order, archived_at};
-use crate::keeping::Keeping;
+use super::projects::Order;
+use crate::keeping::{Keeping, archived_at};
 
 /// Longest name, in characters.
 const LONGEST_NAME: usize = 200;

@@ -13,11 +13,20 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::keeping::{Error, Keeping};
+use crate::keeping::{Error, Keeping, archived_at};
+
+mod batch;
+mod transfer;
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
-    config.service(list_projects).service(find_project).service(change_project);
+    config
+        // Before what has an id in its path.
+        .configure(transfer::routes)
+        .configure(batch::routes)
+        .service(list_projects)
+        .service(find_project)
+        .service(change_project);
 }
 
 /// A repository or project at a host.
@@ -133,6 +142,21 @@ struct Change {
     archived: Field<bool>,
 }
 
+impl Change {
+    /// What it makes of a project, where it can be.
+    fn of(self, project: &KeptProject) -> Result<ProjectChange, Problem> {
+        let (mut visibility, mut archived) = (project.visibility, project.archived_at.is_some());
+        let mut faults = Faults::default();
+        self.visibility.apply_to(&mut visibility, "/visibility", &mut faults);
+        self.archived.apply_to(&mut archived, "/archived", &mut faults);
+        faults.end()?;
+        Ok(ProjectChange {
+            visibility,
+            archived_at: archived_at(project.archived_at, archived),
+        })
+    }
+}
+
 /// Projects that the caller sees.
 #[utoipa::path(
     tag = "projects",
@@ -204,22 +228,9 @@ async fn change_project(
     let found = keeping.reader().find_kept_project(*id, &may.sight()).await?;
     let before = found.ok_or_else(|| Problem::no_such("project", *id))?;
     version.check(before.edition)?;
-    let (mut visibility, mut archived) = (before.visibility, before.archived_at.is_some());
-    let mut faults = Faults::default();
-    wanted.visibility.apply_to(&mut visibility, "/visibility", &mut faults);
-    wanted.archived.apply_to(&mut archived, "/archived", &mut faults);
-    faults.end()?;
-    let change = ProjectChange {
-        visibility,
-        archived_at: archived_at(before.archived_at, archived),
-    };
+    let change = wanted.of(&before)?;
     let project = keeping.change_project(&before, &change, may.by(&visit)).await?;
     Ok(changed(project.edition, &Shape::from(project)))
-}
-
-/// When something was archived, by what is wanted now.
-pub(super) fn archived_at(before: Option<Timestamp>, archived: bool) -> Option<Timestamp> {
-    archived.then(|| before.unwrap_or_else(Timestamp::now))
 }
 
 impl From<Error> for Problem {

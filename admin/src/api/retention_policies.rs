@@ -5,15 +5,15 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
-use pipecast_http::conditional::{changed, created, etag, show};
+use pipecast_http::conditional::{self, changed, created, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Cursor, Fault, Faults, Field, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit};
+use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
 use pipecast_model::quantity::{parse_duration, told_duration};
 use pipecast_model::{ProjectId, Timestamp};
 use pipecast_store::audit::Entry;
-use pipecast_store::{Reader, RetentionPolicy, Writer};
+use pipecast_store::{PolicyQuery, Reader, RetentionPolicy, Writer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::IntoParams;
@@ -65,11 +65,22 @@ impl From<RetentionPolicy> for Shape {
     }
 }
 
-/// Which page.
+/// Which policies.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct PolicyFilter {
+    /// Only of this project.
+    #[param(value_type = Option<i64>)]
+    project_id: Option<ProjectId>,
+    /// `project_id` or `-project_id`.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "project_id,bodies")]
+    fields: Fields,
     /// How many, 1 to 200.
     #[serde(default)]
     #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
@@ -77,6 +88,15 @@ struct PolicyFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<ProjectId>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[default]
+    #[serde(rename = "project_id")]
+    Up,
+    #[serde(rename = "-project_id")]
+    Down,
 }
 
 /// A policy to be.
@@ -111,10 +131,16 @@ struct PolicyChange {
     responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/retention-policies")]
-async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilter>, reader: web::Data<Primary>) -> Result<Page<Shape>, Problem> {
-    let Query(PolicyFilter { limit, cursor }) = filter;
-    let policies = reader.list_retention_policies(cursor.map(|Cursor(id)| id), limit.rows()).await?;
-    Ok(Page::new(policies, limit, |policy| policy.project_id, Shape::from))
+async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
+    let Query(filter) = filter;
+    let query = PolicyQuery {
+        project: filter.project_id,
+        descending: filter.sort == Order::Down,
+        after: filter.cursor.map(|Cursor(id)| id),
+        limit: filter.limit.rows(),
+    };
+    let policies = reader.list_retention_policies(&query).await?;
+    sparse(Page::new(policies, filter.limit, |policy| policy.project_id, Shape::from), &filter.fields)
 }
 
 /// Gives a project a policy of its own.
@@ -219,7 +245,7 @@ async fn change_retention_policy(
     let mut tx = writer.begin().await?;
     if !tx.update_retention_policy(&after).await? {
         drop(tx);
-        return Err(stale(&reader, *id).await);
+        return Err(overtaken(&reader, *id).await);
     }
     let entry = Entry::new(may.by(&visit), "retention_policy.update").on("retention_policy", *id, "").of(*id);
     tx.audit(entry.changed(json!(Shape::from(before)), json!(Shape::from(after))));
@@ -255,7 +281,7 @@ async fn delete_retention_policy(
     let mut tx = writer.begin().await?;
     if !tx.delete_retention_policy(*id, before.version).await? {
         drop(tx);
-        return Err(stale(&reader, *id).await);
+        return Err(overtaken(&reader, *id).await);
     }
     let entry = Entry::new(may.by(&visit), "retention_policy.delete").on("retention_policy", *id, "").of(*id);
     tx.audit(entry.before(json!(Shape::from(before))));
@@ -269,9 +295,9 @@ async fn found(reader: &Reader, id: ProjectId) -> Result<RetentionPolicy, Proble
 }
 
 /// Somebody was faster.
-async fn stale(reader: &Reader, id: ProjectId) -> Problem {
+async fn overtaken(reader: &Reader, id: ProjectId) -> Problem {
     match found(reader, id).await {
-        Ok(policy) => Problem::new(Code::Stale).etag(etag(policy.version)),
+        Ok(policy) => conditional::stale(policy.version),
         Err(problem) => problem,
     }
 }

@@ -7,11 +7,12 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Input, Problem, Query, SignedIn, Site, Visit};
+use pipecast_http::{Code, Cursor, Fields, Input, Limit, Page, Problem, Query, SignedIn, Site, Visit, sparse};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::Actor;
 use pipecast_store::{Ended, Session};
 use serde::{Deserialize, Serialize};
+use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::accounts::{Accounts, Opened};
@@ -77,11 +78,37 @@ struct OpenSession {
     user_agent: Option<String>,
 }
 
-/// Open sessions.
-#[derive(Serialize, utoipa::ToSchema)]
-struct Sessions {
-    /// The newest first.
-    items: Vec<OpenSession>,
+/// Which sessions.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only the caller's own, or only the others.
+    current: Option<bool>,
+    /// `-created_at`: the newest first; `created_at`: the oldest.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "id,last_seen_at")]
+    fields: Fields,
+    /// How many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<SessionId>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[serde(rename = "created_at")]
+    First,
+    #[default]
+    #[serde(rename = "-created_at")]
+    Last,
 }
 
 /// Opens a session.
@@ -123,9 +150,14 @@ async fn refresh_session(request: HttpRequest, body: Input<Refresh>, accounts: w
 }
 
 /// One's open sessions.
-#[utoipa::path(tag = "sessions", responses((status = 200, body = Sessions), (status = 401, body = ProblemBody)))]
+#[utoipa::path(
+    tag = "sessions",
+    params(Filter),
+    responses((status = 200, body = Page<OpenSession>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
+)]
 #[get("/sessions")]
-async fn list_sessions(caller: SignedIn, _: Query<Nothing>, accounts: web::Data<Accounts>) -> Result<web::Json<Sessions>, Problem> {
+async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::Data<Accounts>) -> Result<Page<serde_json::Value>, Problem> {
+    let Query(filter) = filter;
     let current = caller.session()?;
     let sessions = accounts.reader().list_sessions(caller.bearing().user).await?;
     let shape = |session: Session| OpenSession {
@@ -137,9 +169,13 @@ async fn list_sessions(caller: SignedIn, _: Query<Nothing>, accounts: web::Data<
         ip: session.ip,
         user_agent: session.user_agent,
     };
-    Ok(web::Json(Sessions {
-        items: sessions.into_iter().map(shape).collect(),
-    }))
+    let mut found: Vec<OpenSession> = sessions.into_iter().map(shape).collect();
+    found.retain(|session| filter.current.is_none_or(|own| own == session.current));
+    found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
+    if filter.sort == Order::First {
+        found.reverse();
+    }
+    sparse(Page::of_all(found, filter.cursor, filter.limit, |session| session.id), &filter.fields)
 }
 
 /// Ends the caller's own session.

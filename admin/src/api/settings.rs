@@ -2,12 +2,13 @@
 //! Knows nothing of single settings.
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, web};
-use pipecast_http::conditional::{changed, etag, show};
+use pipecast_http::conditional::{changed, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Fault, Field, IfMatch, May, Patch, Problem, Query, Visit};
-use serde::{Deserialize, Serialize};
+use pipecast_http::{Code, Cursor, Fault, Field, Fields, IfMatch, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::settings::{self, Error, Setting, Settings};
@@ -17,11 +18,37 @@ pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(list_settings).service(find_setting).service(change_setting);
 }
 
-/// All of them: there are few, so there are no pages.
-#[derive(Serialize, utoipa::ToSchema)]
-struct AllSettings {
-    /// By key.
-    items: Vec<Setting>,
+/// Which settings.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Filter {
+    /// Only whose key contains this, in any case.
+    q: Option<String>,
+    /// `key` or `-key`.
+    #[serde(default)]
+    #[param(inline)]
+    sort: Order,
+    /// The members that are wanted, with commas between.
+    #[serde(default)]
+    #[param(value_type = Option<String>, example = "key,value")]
+    fields: Fields,
+    /// How many, 1 to 200.
+    #[serde(default)]
+    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
+    limit: Limit,
+    /// `next_cursor` of the page before.
+    #[param(value_type = Option<String>)]
+    cursor: Option<Cursor<String>>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+enum Order {
+    #[default]
+    #[serde(rename = "key")]
+    Up,
+    #[serde(rename = "-key")]
+    Down,
 }
 
 /// What is to be different.
@@ -35,11 +62,23 @@ struct SettingChange {
 }
 
 /// What can be changed while the service runs, and where what holds comes from.
-#[utoipa::path(tag = "settings", responses((status = 200, body = AllSettings), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody)))]
+#[utoipa::path(
+    tag = "settings",
+    params(Filter),
+    responses((status = 200, body = Page<Setting>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
+)]
 #[get("/settings")]
-async fn list_settings(_: May<SettingsRead>, _: Query<Nothing>, settings: web::Data<Settings>) -> Result<web::Json<AllSettings>, Problem> {
-    let items = settings.list().await?;
-    Ok(web::Json(AllSettings { items }))
+async fn list_settings(_: May<SettingsRead>, filter: Query<Filter>, settings: web::Data<Settings>) -> Result<Page<serde_json::Value>, Problem> {
+    let Query(filter) = filter;
+    let text = filter.q.unwrap_or_default().to_lowercase();
+    let mut found = settings.list().await?;
+    found.retain(|setting| setting.key.to_lowercase().contains(&text));
+    found.sort_by(|one, other| one.key.cmp(&other.key));
+    if filter.sort == Order::Down {
+        found.reverse();
+    }
+    let page = Page::of_all(found, filter.cursor, filter.limit, |setting| setting.key.clone());
+    sparse(page, &filter.fields)
 }
 
 /// One setting.
@@ -101,7 +140,7 @@ impl From<settings::Error> for Problem {
         match error {
             Error::Unknown(key) => Problem::no_such("setting", key),
             Error::Unfit(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/value", "unfit", why)]),
-            Error::Stale(setting) => Problem::new(Code::Stale).etag(etag(setting.version)),
+            Error::Stale(setting) => stale(setting.version),
             Error::Store(error) => error.into(),
         }
     }

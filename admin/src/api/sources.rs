@@ -1,24 +1,22 @@
 //! `/admin/v1/sources`: connections to hosts, where hosts deliver to, and the secrets that they sign with, each shown once.
 //! Knows nothing of how a secret is kept.
 
-use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::{HttpResponse, delete, get, patch, post, web};
-use pipecast_http::conditional::{changed, created, etag};
-use pipecast_http::idempotency::REPLAYED;
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
+use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{
-    Code, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Known, Limit, May, Page, Patch, Problem, Query, Visit, right::SourcesManage,
-    sparse,
+    Code, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::SourcesManage, sparse,
 };
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
-use pipecast_store::Credential;
-use pipecast_store::source::{Deleted, SourceQuery, SourceSort};
+use pipecast_store::sealed::Keys;
+use pipecast_store::source::{SourceQuery, SourceSort};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::once::Once;
+use super::deleted::{WithDeleted, restore};
+use super::once::{answered, named};
 use crate::sources::{Error, Made, Sources, Wanted};
 
 mod batch;
@@ -83,13 +81,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(String, SourceId)>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum WithDeleted {
-    Only,
-    Include,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
@@ -161,7 +152,7 @@ impl SourceChange {
         self.silent_after_hours.apply(&mut source.silent_after);
         faults.text("/name", &name, LONGEST_NAME);
         source.name = Some(name.trim().to_owned());
-        check_hours(&mut faults, source.silent_after).end()
+        check_hours(&mut faults, "/silent_after_hours", source.silent_after).end()
     }
 }
 
@@ -184,11 +175,7 @@ async fn list_sources(_: May<SourcesManage>, filter: Query<Filter>, sources: web
         enabled: filter.enabled,
         silent_at: filter.silent.then(Timestamp::now),
         text: filter.q,
-        deleted: match filter.deleted {
-            None => Deleted::Hidden,
-            Some(WithDeleted::Only) => Deleted::Only,
-            Some(WithDeleted::Include) => Deleted::Included,
-        },
+        deleted: WithDeleted::of(filter.deleted),
         sort: filter.sort.into(),
         after: filter.cursor.map(|Cursor(key)| key),
         limit: filter.limit.rows(),
@@ -218,12 +205,13 @@ async fn create_source(
     key: IdempotencyKey,
     body: Input<NewSource>,
     sources: web::Data<Sources>,
+    keys: web::Data<Keys>,
 ) -> Result<HttpResponse, Problem> {
     let Input(body) = body;
-    let told = serde_json::to_string(&body).expect("a body is plain JSON");
     let mut faults = Faults::default();
     faults.text("/name", &body.name, LONGEST_NAME);
-    check_hours(&mut faults, body.silent_after_hours).end()?;
+    check_hours(&mut faults, "/silent_after_hours", body.silent_after_hours).end()?;
+    let once = named(&may, key, &body, &keys)?;
     let wanted = Wanted {
         host: body.host,
         name: body.name.trim().to_owned(),
@@ -231,18 +219,10 @@ async fn create_source(
         silent_after: body.silent_after_hours,
         created_by: Some(may.bearing().user),
     };
-    let once = key.0.map(|key| Once::new(caller(&may), &key, &["POST", "/admin/v1/sources", &told]));
     let secret = wanted_secret(body.secret, body.secret_kind);
     let shape = |made: &Made| serde_json::to_value(made_shape(&sources, made)).expect("a source is plain JSON");
     let answer = sources.make(wanted, secret, may.by(&visit), once.as_ref(), shape).await?;
-    let location = format!("/admin/v1/sources/{}", answer.id);
-    let mut response = created(answer.version, &location, &answer.body);
-    if answer.again {
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static(REPLAYED), HeaderValue::from_static("true"));
-    }
-    Ok(response)
+    Ok(answered(&answer))
 }
 
 /// One source, deleted ones included.
@@ -252,11 +232,15 @@ async fn create_source(
     responses((status = 200, body = Shape), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
 )]
 #[get("/sources/{source_id}")]
-async fn find_source(_: May<SourcesManage>, id: web::Path<SourceId>, _: Query<Nothing>, sources: web::Data<Sources>) -> Result<HttpResponse, Problem> {
+async fn find_source(
+    request: HttpRequest,
+    _: May<SourcesManage>,
+    id: web::Path<SourceId>,
+    _: Query<Nothing>,
+    sources: web::Data<Sources>,
+) -> Result<HttpResponse, Problem> {
     let source = sources.reader().find_source(*id).await?.ok_or_else(|| Problem::no_such("source", *id))?;
-    // What was heard of it changes without its version, so it is never answered with 304.
-    let version = source.version;
-    Ok(HttpResponse::Ok().insert_header(("ETag", etag(version))).json(shape(&sources, source)))
+    Ok(show(&request, source.version, &shape(&sources, source)))
 }
 
 /// Changes a source. Its secrets stay, whatever else becomes different.
@@ -345,25 +329,9 @@ async fn restore_source(
     _: Query<Nothing>,
     sources: web::Data<Sources>,
 ) -> Result<HttpResponse, Problem> {
-    let restoring = sources.change(*id, may.by(&visit), restore);
+    let restoring = sources.change(*id, may.by(&visit), |source| restore(&mut source.deleted_at));
     let source = restoring.await?;
     Ok(changed(source.version, &shape(&sources, source)))
-}
-
-/// Whose keys a caller's are: a person's, or a program's.
-fn caller(known: &Known) -> String {
-    match known.credential() {
-        Credential::Session(_) => format!("user:{}", known.bearing().user),
-        Credential::Token(token) => format!("token:{token}"),
-    }
-}
-
-/// Takes back that it was deleted.
-fn restore(source: &mut Source) -> Result<(), Problem> {
-    match source.deleted_at.take() {
-        Some(_) => Ok(()),
-        None => Err(Problem::new(Code::Conflict).detail("it is not deleted")),
-    }
 }
 
 /// That it is there, and at this version.
@@ -374,9 +342,9 @@ pub(in crate::api) fn current(source: &Source, version: &IfMatch) -> Result<(), 
     version.check(source.version)
 }
 
-fn check_hours(faults: &mut Faults, hours: Option<i64>) -> &mut Faults {
+fn check_hours<'a>(faults: &'a mut Faults, path: &str, hours: Option<i64>) -> &'a mut Faults {
     let is_wrong = hours.is_some_and(|hours| !(1..=MOST_HOURS).contains(&hours));
-    faults.note(is_wrong, "/silent_after_hours", "out_of_range", "it is from 1 to 8760")
+    faults.note(is_wrong, path, "out_of_range", "it is from 1 to 8760")
 }
 
 impl From<Error> for Problem {
@@ -386,7 +354,7 @@ impl From<Error> for Problem {
             Error::Configured => Problem::new(Code::Conflict).detail("the source stands in the configuration; change it there"),
             Error::Full => Problem::new(Code::Conflict).detail("two secrets are live already; end the older one first, or rotate with `overlap_hours` 0"),
             Error::Secret(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/secret", "unfit", why)]),
-            Error::OtherRequest => Problem::new(Code::Invalid).detail("this Idempotency-Key was used for another request; use a new one"),
+            Error::OtherRequest(error) => error.into(),
             Error::KeyTaken => Problem::new(Code::Conflict).faults(vec![Fault::new("/key", "taken", "another source has this key")]),
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
             Error::Store(error) => error.into(),

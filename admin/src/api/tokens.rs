@@ -5,23 +5,37 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_auth::Minted;
-use pipecast_http::conditional::{changed, created, show};
+use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Cursor, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse};
+use pipecast_http::{
+    Code, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
+};
 use pipecast_model::{Permission, ProjectId, Timestamp, TokenId, UserId};
+use pipecast_store::sealed::Keys;
 use pipecast_store::{ApiToken, TokenQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::deleted::NewestFirst;
+use super::once::{answered, named};
 use crate::accounts::{Accounts, Wanted};
 
+mod batch;
+mod transfer;
+
 const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// Longest name, in characters.
+const LONGEST_NAME: usize = 100;
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
+        // Before what has an id in its path.
+        .configure(transfer::routes)
+        .configure(batch::routes)
         .service(list_tokens)
         .service(create_token)
         .service(find_token)
@@ -93,6 +107,15 @@ struct Filter {
     /// `all`: everybody's, for those who manage users; otherwise one's own.
     #[param(inline)]
     of: Option<Whose>,
+    /// Only whose name contains this, in any case.
+    q: Option<String>,
+    /// Only those that are limited to this project.
+    #[param(value_type = Option<i64>)]
+    project_id: Option<ProjectId>,
+    /// `-id`: the newest first; `id`: the oldest.
+    #[serde(default)]
+    #[param(inline)]
+    sort: NewestFirst,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]
@@ -113,7 +136,7 @@ enum Whose {
 }
 
 /// A token to be.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
     #[schema(example = "deploy", max_length = 100)]
@@ -136,8 +159,17 @@ struct TokenChange {
     name: Field<String>,
 }
 
+impl TokenChange {
+    /// Does it to a token, where it can be.
+    fn apply(self, token: &mut ApiToken) -> Result<(), Problem> {
+        let mut faults = Faults::default();
+        self.name.apply_to(&mut token.name, "/name", &mut faults);
+        faults.text("/name", &token.name, LONGEST_NAME).end()
+    }
+}
+
 /// How long the one before is good besides.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
     /// 0 to 168; 24 where nothing is said.
@@ -145,7 +177,7 @@ struct Rotation {
     overlap_hours: Option<u32>,
 }
 
-/// Tokens, the newest first.
+/// Tokens that were not ended.
 #[utoipa::path(
     tag = "tokens",
     params(Filter),
@@ -154,11 +186,11 @@ struct Rotation {
 #[get("/tokens")]
 async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: web::Data<Accounts>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
-    if filter.of.is_some() && !manages_all(&may) {
-        return Err(Problem::new(Code::Forbidden).detail(format!("this needs the permission {}", Permission::UsersManage)));
-    }
     let query = TokenQuery {
-        user: filter.of.is_none().then_some(may.bearing().user),
+        user: of_whom(&may, filter.of)?,
+        project: filter.project_id,
+        text: filter.q,
+        oldest_first: filter.sort == NewestFirst::Oldest,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
@@ -169,16 +201,25 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
 /// Makes a token. Its secret is in the answer and nowhere else.
 #[utoipa::path(
     tag = "tokens",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day")),
     request_body = NewToken,
     responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
 )]
 #[post("/tokens")]
-async fn create_token(may: May<TokensManage>, visit: Visit, body: Input<NewToken>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+async fn create_token(
+    may: May<TokensManage>,
+    visit: Visit,
+    key: IdempotencyKey,
+    body: Input<NewToken>,
+    accounts: web::Data<Accounts>,
+    keys: web::Data<Keys>,
+) -> Result<HttpResponse, Problem> {
     may.session()?;
     let Input(wanted) = body;
+    let once = named(&may, key, &wanted, &keys)?;
     let days = wanted.expires_in_days.unwrap_or(90);
     let mut faults = Faults::default();
-    faults.text("/name", &wanted.name, 100);
+    faults.text("/name", &wanted.name, LONGEST_NAME);
     faults.note(wanted.scopes.is_empty(), "/scopes", "empty", "name at least one permission");
     faults.note(!(1..=365).contains(&days), "/expires_in_days", "out_of_range", "1 to 365");
     faults.end()?;
@@ -188,8 +229,9 @@ async fn create_token(may: May<TokensManage>, visit: Visit, body: Input<NewToken
         project: wanted.project_id,
         lifetime: DAY * days,
     };
-    let (token, minted) = accounts.create_token(may.bearing().user, &may.bearing().grants, wanted, may.by(&visit)).await?;
-    Ok(issued(token, &minted))
+    let bearing = may.bearing();
+    let making = accounts.create_token(bearing.user, &bearing.grants, wanted, may.by(&visit), once.as_ref(), issued);
+    Ok(answered(&making.await?))
 }
 
 /// One token.
@@ -239,9 +281,7 @@ async fn change_token(
     let changing = accounts.change_token(*id, may.by(&visit), |token| {
         seen(&may, token)?;
         version.check(token.version)?;
-        let mut faults = Faults::default();
-        change.name.apply_to(&mut token.name, "/name", &mut faults);
-        faults.text("/name", &token.name, 100).end()
+        change.apply(token)
     });
     let token = changing.await?;
     Ok(changed(token.version, &Shape::from(token)))
@@ -282,7 +322,10 @@ async fn revoke_token(
 /// Makes a token that takes the place of this one, which is good for some hours besides.
 #[utoipa::path(
     tag = "tokens",
-    params(("token_id" = String, Path, format = "uuid")),
+    params(
+        ("token_id" = String, Path, format = "uuid"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day"),
+    ),
     request_body = Rotation,
     responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
 )]
@@ -291,12 +334,15 @@ async fn rotate_token(
     may: May<TokensManage>,
     visit: Visit,
     id: web::Path<TokenId>,
+    key: IdempotencyKey,
     body: Input<Rotation>,
     accounts: web::Data<Accounts>,
+    keys: web::Data<Keys>,
 ) -> Result<HttpResponse, Problem> {
     may.session()?;
-    let Input(Rotation { overlap_hours }) = body;
-    let hours = overlap_hours.unwrap_or(24);
+    let Input(rotation) = body;
+    let once = named(&may, key, &rotation, &keys)?;
+    let hours = rotation.overlap_hours.unwrap_or(24);
     Faults::default().note(hours > 168, "/overlap_hours", "out_of_range", "0 to 168").end()?;
     let overlap = Duration::from_secs(u64::from(hours) * 3600);
     let own = |token: &ApiToken| {
@@ -307,8 +353,17 @@ async fn rotate_token(
             false => Err(Problem::new(Code::Forbidden).detail("only its own user may replace a token, while it is good")),
         }
     };
-    let (token, minted) = accounts.rotate_token(*id, overlap, may.by(&visit), own).await?;
-    Ok(issued(token, &minted))
+    let rotating = accounts.rotate_token(*id, overlap, may.by(&visit), once.as_ref(), own, issued);
+    Ok(answered(&rotating.await?))
+}
+
+/// One's own, or everybody's for those who manage users.
+fn of_whom(may: &May<TokensManage>, wanted: Option<Whose>) -> Result<Option<UserId>, Problem> {
+    match wanted {
+        None => Ok(Some(may.bearing().user)),
+        Some(Whose::All) if manages_all(may) => Ok(None),
+        Some(Whose::All) => Err(Problem::new(Code::Forbidden).detail(format!("this needs the permission {}", Permission::UsersManage))),
+    }
 }
 
 fn manages_all(may: &May<TokensManage>) -> bool {
@@ -321,11 +376,11 @@ fn seen(may: &May<TokensManage>, token: &ApiToken) -> Result<(), Problem> {
     if is_seen { Ok(()) } else { Err(Problem::no_such("token", token.id)) }
 }
 
-fn issued(token: ApiToken, minted: &Minted) -> HttpResponse {
-    let (version, location) = (token.version, format!("/admin/v1/tokens/{}", token.id));
+/// The token with its secret.
+fn issued(token: ApiToken, minted: &Minted) -> serde_json::Value {
     let issued = Issued {
         token: minted.shown.expose().to_owned(),
         about: token.into(),
     };
-    created(version, &location, &issued)
+    serde_json::to_value(issued).expect("a token is plain JSON")
 }

@@ -3,23 +3,34 @@
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
 use pipecast_auth::Shown;
-use pipecast_http::conditional::{changed, created, show};
+use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Cursor, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
+use pipecast_http::{Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
 use pipecast_model::{Role, Timestamp, UserId};
+use pipecast_store::sealed::Keys;
 use pipecast_store::{NewUser, User, UserQuery};
 use serde::{Deserialize, Serialize};
-use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::deleted::{ById, WithDeleted, restore};
 use super::me::check_name;
+use super::once::{answered, named};
 use crate::accounts::Accounts;
 use crate::accounts::users::disabled_at;
+
+mod batch;
+mod filter;
+mod transfer;
+
+use filter::Filter;
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
+        // Before what has an id in its path.
+        .configure(transfer::routes)
+        .configure(batch::routes)
         .service(list_users)
         .service(create_user)
         .service(find_user)
@@ -72,52 +83,8 @@ impl From<User> for Shape {
     }
 }
 
-/// Which users.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Filter {
-    /// Only whose name, display name or address contains this, in any case.
-    q: Option<String>,
-    /// Only with this role everywhere.
-    role: Option<Role>,
-    /// `only`: the deleted ones instead of the others.
-    #[param(inline)]
-    deleted: Option<Deleted>,
-    /// `id`: the oldest first; `-id`: the newest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
-    /// The members that are wanted, with commas between.
-    #[serde(default)]
-    #[param(value_type = Option<String>, example = "id,name")]
-    fields: Fields,
-    /// How many, 1 to 200.
-    #[serde(default)]
-    #[param(value_type = Option<u8>, minimum = 1, maximum = 200, default = 50)]
-    limit: Limit,
-    /// `next_cursor` of the page before.
-    #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<UserId>>,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Deleted {
-    Only,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "id")]
-    Oldest,
-    #[serde(rename = "-id")]
-    Newest,
-}
-
 /// An account to be.
-#[derive(Deserialize, utoipa::ToSchema)]
+#[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewAccount {
     #[schema(example = "ada", max_length = 64)]
@@ -154,6 +121,22 @@ struct AccountChange {
     disabled: Field<bool>,
 }
 
+impl AccountChange {
+    /// Does it to an account, where it can be.
+    fn apply(self, user: &mut User) -> Result<(), Problem> {
+        let mut faults = Faults::default();
+        let mut disabled = user.disabled_at.is_some();
+        self.name.apply_to(&mut user.name, "/name", &mut faults);
+        self.disabled.apply_to(&mut disabled, "/disabled", &mut faults);
+        self.display_name.apply(&mut user.display_name);
+        self.email.apply(&mut user.email);
+        self.role.apply(&mut user.role);
+        user.disabled_at = disabled_at(user.disabled_at, disabled);
+        check_name(&mut faults, "/name", &user.name);
+        check(&mut faults, "", user.display_name.as_deref(), user.email.as_deref()).end()
+    }
+}
+
 /// Another password.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -174,8 +157,9 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
     let query = UserQuery {
         text: filter.q,
         role: filter.role,
-        deleted: filter.deleted.is_some(),
-        descending: filter.sort == Order::Newest,
+        disabled: filter.disabled,
+        deleted: WithDeleted::of(filter.deleted),
+        descending: filter.sort == ById::Newest,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
@@ -186,6 +170,7 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
 /// Makes an account.
 #[utoipa::path(
     tag = "users",
+    params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day")),
     request_body = NewAccount,
     responses(
         (status = 201, body = Shape),
@@ -196,11 +181,19 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
     )
 )]
 #[post("/users")]
-async fn create_user(may: May<UsersManage>, visit: Visit, body: Input<NewAccount>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+async fn create_user(
+    may: May<UsersManage>,
+    visit: Visit,
+    key: IdempotencyKey,
+    body: Input<NewAccount>,
+    accounts: web::Data<Accounts>,
+    keys: web::Data<Keys>,
+) -> Result<HttpResponse, Problem> {
     let Input(wanted) = body;
     let mut faults = Faults::default();
     check_name(&mut faults, "/name", &wanted.name);
-    check(&mut faults, wanted.display_name.as_deref(), wanted.email.as_deref()).end()?;
+    check(&mut faults, "", wanted.display_name.as_deref(), wanted.email.as_deref()).end()?;
+    let once = named(&may, key, &wanted, &keys)?;
     let user = NewUser {
         name: wanted.name.trim().to_owned(),
         display_name: wanted.display_name,
@@ -208,9 +201,9 @@ async fn create_user(may: May<UsersManage>, visit: Visit, body: Input<NewAccount
         role: wanted.role,
         password: None,
     };
-    let user = accounts.create_user(user, wanted.password.map(Shown::new), may.by(&visit)).await?;
-    let location = format!("/admin/v1/users/{}", user.id);
-    Ok(created(user.version, &location, &Shape::from(user)))
+    let shape = |user: User| serde_json::to_value(Shape::from(user)).expect("an account is plain JSON");
+    let making = accounts.create_user(user, wanted.password.map(Shown::new), may.by(&visit), once.as_ref(), shape);
+    Ok(answered(&making.await?))
 }
 
 /// One account, deleted ones included.
@@ -260,16 +253,7 @@ async fn change_user(
     let changing = accounts.change_user(*id, may.by(&visit), |user| {
         there(user, *id)?;
         version.check(user.version)?;
-        let mut faults = Faults::default();
-        let mut disabled = user.disabled_at.is_some();
-        change.name.apply_to(&mut user.name, "/name", &mut faults);
-        change.disabled.apply_to(&mut disabled, "/disabled", &mut faults);
-        change.display_name.apply(&mut user.display_name);
-        change.email.apply(&mut user.email);
-        change.role.apply(&mut user.role);
-        user.disabled_at = disabled_at(user.disabled_at, disabled);
-        check_name(&mut faults, "/name", &user.name);
-        check(&mut faults, user.display_name.as_deref(), user.email.as_deref()).end()
+        change.apply(user)
     });
     let user = changing.await?;
     Ok(changed(user.version, &Shape::from(user)))
@@ -317,7 +301,7 @@ async fn delete_user(
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "Somebody else has the name now"),
+        (status = 409, body = ProblemBody, description = "It is not deleted, or somebody else has the name now"),
     )
 )]
 #[post("/users/{user_id}/restore")]
@@ -328,10 +312,7 @@ async fn restore_user(
     _: Query<Nothing>,
     accounts: web::Data<Accounts>,
 ) -> Result<HttpResponse, Problem> {
-    let restoring = accounts.change_user(*id, may.by(&visit), |user| {
-        user.deleted_at = None;
-        Ok::<_, Problem>(())
-    });
+    let restoring = accounts.change_user(*id, may.by(&visit), |user| restore(&mut user.deleted_at));
     let user = restoring.await?;
     Ok(changed(user.version, &Shape::from(user)))
 }
@@ -383,13 +364,14 @@ fn there(user: &User, id: UserId) -> Result<(), Problem> {
     }
 }
 
-fn check<'a>(faults: &'a mut Faults, display_name: Option<&str>, email: Option<&str>) -> &'a mut Faults {
+fn check<'a>(faults: &'a mut Faults, at: &str, display_name: Option<&str>, email: Option<&str>) -> &'a mut Faults {
     if let Some(name) = display_name {
-        faults.text("/display_name", name, 200);
+        faults.text(&format!("{at}/display_name"), name, 200);
     }
     if let Some(email) = email {
-        faults.text("/email", email, 254);
-        faults.note(!email.contains('@'), "/email", "no_address", "it has no @ in it");
+        let path = format!("{at}/email");
+        faults.text(&path, email, 254);
+        faults.note(!email.contains('@'), &path, "no_address", "it has no @ in it");
     }
     faults
 }

@@ -7,9 +7,7 @@ use pipecast_store::source::{Deleted, NewSource, SourceQuery, SourceSort};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sources};
-
-/// Sources that are read at once.
-const PAGE: i64 = 500;
+use crate::exchange::{Action, Need, PAGE, Rehearsal, Step, different};
 
 /// A source in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -47,37 +45,6 @@ pub struct Reference {
     pub id: i64,
 }
 
-/// What an import does with a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Action {
-    /// A source is made. It has no secret until it is given one.
-    Create,
-    /// One that is there is changed.
-    Update,
-    /// One that is there is like that already.
-    Keep,
-}
-
-/// One step of an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-#[schema(as = PlanStep)]
-pub struct Step {
-    /// Which line, from 1.
-    #[schema(example = 1)]
-    pub line: usize,
-    /// Whom the source connects to.
-    pub host: Host,
-    /// The end of its path.
-    pub key: String,
-    /// What is done.
-    pub action: Action,
-    /// Which of its members become others.
-    pub changes: Vec<&'static str>,
-    /// Whether it has no secret afterwards, so that none of its deliveries is believed.
-    pub needs_secret: bool,
-}
-
 fn yes() -> bool {
     true
 }
@@ -100,13 +67,12 @@ impl Line {
 
     /// Which members of a source it would change.
     fn changes(&self, source: &Source) -> Vec<&'static str> {
-        let is_other = [
+        different([
             ("name", source.name.as_deref() != Some(&self.name)),
             ("enabled", source.enabled != self.enabled),
             ("silent_after_hours", source.silent_after != self.silent_after_hours),
             ("deleted", source.deleted_at.is_some()),
-        ];
-        is_other.into_iter().filter_map(|(member, is_other)| is_other.then_some(member)).collect()
+        ])
     }
 }
 
@@ -149,7 +115,7 @@ impl Sources {
             let now = Timestamp::now();
             let there = tx.hold_source_of(line.host, &line.key).await?;
             let changes = there.as_ref().map(|source| line.changes(source)).unwrap_or_default();
-            let needs_secret = there.as_ref().is_none_or(|source| !source.secrets.iter().any(|secret| secret.is_live(now)));
+            let has_none = there.as_ref().is_none_or(|source| !source.secrets.iter().any(|secret| secret.is_live(now)));
             let action = match &there {
                 Some(source) if !source.managed => return Err(Error::Configured),
                 Some(_) if changes.is_empty() => Action::Keep,
@@ -176,11 +142,10 @@ impl Sources {
             };
             steps.push(Step {
                 line: at + 1,
-                host: line.host,
-                key: line.key.clone(),
+                thing: format!("{} {}", line.host, line.key),
                 action,
                 changes,
-                needs_secret,
+                needs: has_none.then_some(Need::Secret),
             });
         }
         if rehearsal == Rehearsal::Real {
@@ -188,13 +153,4 @@ impl Sources {
         }
         Ok(steps)
     }
-}
-
-/// Whether an import is meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rehearsal {
-    /// Only what it would do is wanted.
-    Dry,
-    /// It is.
-    Real,
 }

@@ -1,4 +1,4 @@
-//! Faults: what is wrong with single fields of a body, all of them at once, each with its place.
+//! Faults: what is wrong with single fields of a body or a query, all of them at once, each with its place.
 //! Knows nothing of single fields.
 
 use std::borrow::Cow;
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::{Code, Problem};
 
-/// One thing that is wrong with a body.
+/// One thing that is wrong with a body or a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Fault {
-    /// Where, as a JSON pointer in a fragment (RFC 6901).
+    /// Where: a JSON pointer into the body as a fragment (RFC 6901), or a parameter of the query as `?limit`.
     #[schema(value_type = String, example = "#/name")]
     pointer: String,
     /// A stable word.
@@ -26,6 +26,15 @@ impl Fault {
     pub fn new(path: impl AsRef<str>, code: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Fault {
         Fault {
             pointer: format!("#{}", path.as_ref()),
+            code: code.into(),
+            detail: detail.into(),
+        }
+    }
+
+    /// One that is wrong with a parameter of the query.
+    pub fn parameter(name: &str, code: impl Into<Cow<'static, str>>, detail: impl Into<Cow<'static, str>>) -> Fault {
+        Fault {
+            pointer: format!("?{name}"),
             code: code.into(),
             detail: detail.into(),
         }

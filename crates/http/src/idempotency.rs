@@ -15,9 +15,14 @@ pub const REPLAYED: &str = "idempotent-replayed";
 /// Longest key.
 const LONGEST: usize = 255;
 
-/// The key of a request, where it has one.
+/// The key of a request, where it has one, and what the request is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey(pub Option<String>);
+pub struct IdempotencyKey {
+    /// What the client calls it.
+    pub key: Option<String>,
+    /// Its method and path.
+    pub operation: String,
+}
 
 impl FromRequest for IdempotencyKey {
     type Error = Problem;
@@ -25,15 +30,16 @@ impl FromRequest for IdempotencyKey {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let mut keys = request.headers().get_all(HEADER);
+        let operation = format!("{} {}", request.method(), request.path());
         let key = match (keys.next(), keys.next()) {
-            (None, _) => return ready(Ok(IdempotencyKey(None))),
+            (None, _) => return ready(Ok(IdempotencyKey { key: None, operation })),
             (Some(key), None) => key.to_str().ok().map(|key| key.trim().trim_matches('"').to_owned()),
             (Some(_), Some(_)) => None,
         };
         let is_one = |key: &String| !key.is_empty() && key.len() <= LONGEST && key.bytes().all(|byte| byte.is_ascii_graphic());
         ready(
             key.filter(is_one)
-                .map(|key| IdempotencyKey(Some(key)))
+                .map(|key| IdempotencyKey { key: Some(key), operation })
                 .ok_or_else(|| Problem::new(Code::Malformed).detail("Idempotency-Key is one text of 1 to 255 letters, digits and signs without spaces")),
         )
     }
@@ -50,7 +56,7 @@ mod tests {
             .iter()
             .fold(TestRequest::default(), |request, value| request.append_header((HEADER, *value)));
         let key = IdempotencyKey::extract(&request.to_http_request()).into_inner();
-        key.map(|IdempotencyKey(key)| key).map_err(|problem| problem.code())
+        key.map(|named| named.key).map_err(|problem| problem.code())
     }
 
     #[test]

@@ -77,23 +77,85 @@ pub(crate) fn read(request: &HttpRequest, payload: &mut Payload, types: &'static
 pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // serde would take a list for a struct, member by member.
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(invalid("the body is a list and should be an object"));
+        return Err(invalid("", "the body is a list and should be an object"));
     }
-    serde_json::from_slice(body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => invalid(&error.to_string()),
-        _ if error.to_string().starts_with("recursion limit") => Problem::new(Code::Malformed).detail("the body is nested deeper than 127 levels"),
-        _ => Problem::new(Code::Malformed).detail(format!("the body is no JSON: {error}")),
-    })
+    let mut reading = serde_json::Deserializer::from_slice(body);
+    let read = serde_path_to_error::deserialize(&mut reading);
+    let malformed = |error: &serde_json::Error| Problem::new(Code::Malformed).detail(format!("the body is no JSON: {error}"));
+    match read {
+        Ok(value) => reading.end().map(|()| value).map_err(|error| malformed(&error)),
+        Err(error) => Err(match error.inner().classify() {
+            serde_json::error::Category::Data => invalid(&pointer(error.path()), &error.inner().to_string()),
+            _ if error.inner().to_string().starts_with("recursion limit") => Problem::new(Code::Malformed).detail("the body is nested deeper than 127 levels"),
+            // Where a word is wanted and something else stands, serde_json calls that a mistake in JSON.
+            _ if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => invalid(&pointer(error.path()), "it has another form than is wanted"),
+            _ => malformed(error.inner()),
+        }),
+    }
 }
 
-/// serde names a field in backticks where the field is the mistake.
-pub(crate) fn invalid(text: &str) -> Problem {
+/// A place in a body as a JSON pointer (RFC 6901); as far as it is known.
+pub(crate) fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let named = |segment: &Segment| match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    };
+    path.iter().map_while(named).map(|name| format!("/{name}")).collect()
+}
+
+/// serde names a field in backticks where the field is the mistake; else the mistake is what stands at the place.
+pub(crate) fn invalid(at: &str, text: &str) -> Problem {
     let text = text.split(" at line ").next().unwrap_or(text);
     let named = |start: &str| text.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    let below = |field: &str| match at.ends_with(&format!("/{field}")) {
+        true => at.to_owned(),
+        false => format!("{at}/{field}"),
+    };
     let fault = match (named("unknown field `"), named("missing field `")) {
-        (Some(field), _) => Fault::new(format!("/{field}"), "unknown", "there is no such field"),
-        (_, Some(field)) => Fault::new(format!("/{field}"), "missing", "it has to be there"),
-        _ => Fault::new("", "invalid", text.to_owned()),
+        (Some(field), _) => Fault::new(below(field), "unknown", "there is no such field"),
+        (_, Some(field)) => Fault::new(below(field), "missing", "it has to be there"),
+        _ => Fault::new(at, "invalid", text.to_owned()),
     };
     Problem::new(Code::Invalid).faults(vec![fault])
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wanted {
+        #[serde(rename = "list")]
+        _list: Vec<One>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct One {
+        #[serde(rename = "number")]
+        _number: i64,
+    }
+
+    fn fault(body: &str) -> serde_json::Value {
+        let problem = parse::<Wanted>(body.as_bytes()).expect_err("a mistake");
+        let fault = serde_json::to_value(&problem.errors()[0]).expect("plain JSON");
+        serde_json::json!([fault["pointer"], fault["code"]])
+    }
+
+    #[test]
+    fn a_mistake_names_its_place_however_deep() {
+        use serde_json::json;
+
+        assert_eq!(fault(r#"{"list":[{"number":1},{"number":"x"}]}"#), json!(["#/list/1/number", "invalid"]));
+        assert_eq!(fault(r#"{"list":[{"nummer":1}]}"#), json!(["#/list/0/nummer", "unknown"]));
+        assert_eq!(fault(r#"{"list":[{}]}"#), json!(["#/list/0/number", "missing"]));
+        assert_eq!(fault(r#"{"lists":[]}"#), json!(["#/lists", "unknown"]));
+        assert_eq!(fault(r#"{"list":{}}"#), json!(["#/list", "invalid"]));
+        assert_eq!(parse::<Wanted>(br#"{"list":[]} and more"#).expect_err("more").code(), Code::Malformed);
+    }
 }

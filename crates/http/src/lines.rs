@@ -6,7 +6,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Fault, Problem, input};
+use crate::{Code, Problem, input};
 
 /// The lines of a body as `T`s. Empty ones are passed over.
 #[derive(Clone, Debug)]
@@ -27,11 +27,15 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<T>, Problem> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     lines
         .map(|(at, line)| {
-            serde_json::from_str(line).map_err(|error| {
-                let text = error.to_string();
-                let text = text.split(" at line ").next().unwrap_or_default().to_owned();
-                Problem::new(Code::Invalid).faults(vec![Fault::new(format!("/{at}"), "invalid", format!("line {}: {text}", at + 1))])
-            })
+            let mut reading = serde_json::Deserializer::from_str(line);
+            let read = serde_path_to_error::deserialize(&mut reading);
+            read.map_err(|error| input::invalid(&format!("/{at}{}", input::pointer(error.path())), &error.inner().to_string()))
+                .and_then(|value| {
+                    reading
+                        .end()
+                        .map(|()| value)
+                        .map_err(|error| input::invalid(&format!("/{at}"), &error.to_string()))
+                })
         })
         .collect()
 }

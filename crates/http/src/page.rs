@@ -83,6 +83,18 @@ impl<T> Page<T> {
     }
 }
 
+impl<T> Page<T> {
+    /// A page of something that is few and all there, in its order: it goes on behind the row that the cursor names, and is empty where that is gone.
+    pub fn of_all<K: Serialize + PartialEq>(all: Vec<T>, after: Option<Cursor<K>>, limit: Limit, key: impl Fn(&T) -> K) -> Page<T> {
+        let most = usize::from(limit.0) + 1;
+        let rows: Vec<T> = match after {
+            Some(Cursor(last)) => all.into_iter().skip_while(|row| key(row) != last).skip(1).take(most).collect(),
+            None => all.into_iter().take(most).collect(),
+        };
+        Page::new(rows, limit, key, |row| row)
+    }
+}
+
 impl<T: Serialize> Page<T> {
     /// The page as the answer to this request.
     pub fn render(&self, request: &HttpRequest) -> Rendered {

@@ -180,6 +180,11 @@ impl Problem {
         self.code
     }
 
+    /// What is wrong with single fields.
+    pub fn errors(&self) -> &[Fault] {
+        &self.faults
+    }
+
     /// The id under which our log speaks of it.
     pub fn request_id(&self) -> Uuid {
         self.request_id

@@ -9,7 +9,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Deserializer};
 
-use crate::{Code, Problem};
+use crate::{Code, Fault, Problem};
 
 /// The query of a request as a `T`, which has `#[serde(deny_unknown_fields)]`.
 #[derive(Clone, Debug)]
@@ -57,16 +57,70 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
         if request.query_string().contains("%00") {
             return ready(Err(Problem::new(Code::InvalidQuery).detail("a parameter has a NUL character in it")));
         }
-        ready(
-            web::Query::<T>::from_query(request.query_string())
-                .map(|query| Query(query.into_inner()))
-                .map_err(|error| Problem::new(Code::InvalidQuery).detail(because(&error))),
-        )
+        let text = request.query_string();
+        ready(match web::Query::<T>::from_query(text) {
+            Ok(query) => Ok(Query(query.into_inner())),
+            Err(error) => Err(refused::<T>(text, &because(&error))),
+        })
     }
+}
+
+/// The problem with a query, with the parameter that it is about: serde names one that is unknown or there twice; one whose value does not fit
+/// is the one that does not fit either when it is alone.
+fn refused<T: DeserializeOwned>(query: &str, why: &str) -> Problem {
+    let named = |start: &str| why.strip_prefix(start).and_then(|rest| rest.split('`').next());
+    let fits_not = |pair: &&str| web::Query::<T>::from_query(pair).is_err_and(|error| because(&error) == why);
+    let alone = || query.split('&').find(fits_not).and_then(|pair| pair.split('=').next());
+    let fault = match (named("unknown field `"), named("duplicate field `"), named("missing field `")) {
+        (Some(name), _, _) => Fault::parameter(name, "unknown", "there is no such parameter"),
+        (_, Some(name), _) => Fault::parameter(name, "twice", "it is there more than once"),
+        (_, _, Some(name)) => Fault::parameter(name, "missing", "it has to be there"),
+        _ => match alone() {
+            Some(name) => Fault::parameter(name, "unfit", why.to_owned()),
+            None => return Problem::new(Code::InvalidQuery).detail(why.to_owned()),
+        },
+    };
+    Problem::new(Code::InvalidQuery).detail(why.to_owned()).faults(vec![fault])
 }
 
 /// serde's sentence without the frame that actix puts around it.
 fn because(error: &actix_web::error::QueryPayloadError) -> String {
     let text = error.to_string();
     text.strip_prefix("Query deserialize error: ").map(str::to_owned).unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::ResponseError;
+    use actix_web::body::to_bytes;
+    use actix_web::test::TestRequest;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Limit;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Filter {
+        #[serde(default, rename = "limit")]
+        _limit: Limit,
+        #[serde(rename = "archived")]
+        _archived: Option<bool>,
+    }
+
+    async fn fault(query: &str) -> Value {
+        let request = TestRequest::with_uri(&format!("/?{query}")).to_http_request();
+        let problem = Query::<Filter>::extract(&request).into_inner().expect_err("a mistake");
+        let body = to_bytes(problem.error_response().into_body()).await.expect("a body");
+        let body: Value = serde_json::from_slice(&body).expect("json");
+        json!([body["errors"][0]["pointer"], body["errors"][0]["code"]])
+    }
+
+    #[actix_web::test]
+    async fn a_mistake_names_its_parameter() {
+        assert_eq!(fault("nam=1").await, json!(["?nam", "unknown"]));
+        assert_eq!(fault("limit=1&limit=2").await, json!(["?limit", "twice"]));
+        assert_eq!(fault("archived=true&limit=0").await, json!(["?limit", "unfit"]));
+        assert_eq!(fault("limit=9&archived=perhaps").await, json!(["?archived", "unfit"]));
+    }
 }

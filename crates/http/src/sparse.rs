@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{Code, Page, Problem, Words};
+use crate::{Code, Fault, Page, Problem, Words};
 
 /// The members that are wanted; empty is all.
 pub type Fields = Words<String>;
@@ -19,7 +19,9 @@ pub fn sparse<T: Serialize>(page: Page<T>, fields: &Fields) -> Result<Page<Value
         let mut item = serde_json::to_value(item).expect("an item is plain JSON");
         if let (false, Value::Object(members)) = (fields.0.is_empty(), &mut item) {
             if let Some(unknown) = fields.0.iter().find(|field| !members.contains_key(*field)) {
-                return Err(Problem::new(Code::InvalidQuery).detail(format!("`fields` names {unknown:?}, which is no member of an item")));
+                let detail = format!("`fields` names {unknown:?}, which is no member of an item");
+                let fault = Fault::parameter("fields", "unfit", detail.clone());
+                return Err(Problem::new(Code::InvalidQuery).detail(detail).faults(vec![fault]));
             }
             members.retain(|member, _| fields.0.contains(member));
         }

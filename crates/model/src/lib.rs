@@ -9,6 +9,7 @@ pub mod facts;
 pub mod id;
 pub mod job;
 pub mod pipeline;
+mod place;
 pub mod quantity;
 pub mod rights;
 pub mod source;
@@ -26,6 +27,7 @@ pub use facts::{ChangeFacts, ExecutionFacts, Facts, JobFacts, Outcome, PipelineF
 pub use id::{DeliveryId, ExecutionId, JobId, PipelineId, ProjectId, SecretId, SessionId, SourceId, TokenId, UserId};
 pub use job::{Job, Step};
 pub use pipeline::{Pipeline, Project};
+pub use place::ProjectPlace;
 pub use rights::{Permission, Role, Visibility};
 pub use source::{SecretKind, Source, SourceSecret};
 pub use status::{Status, StatusFact};

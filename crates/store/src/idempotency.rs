@@ -16,34 +16,31 @@ const SEALED: (&str, &str) = ("idempotent_answers", "sealed");
 pub enum Known {
     /// Nothing: this transaction has it to itself. Its row is written under this id once there is an answer.
     New(i64),
-    /// It was used for the same request, which was answered so.
-    Same(Plain),
-    /// It was used for another request.
-    Other,
+    /// It was used, and this was kept for it.
+    Answered(Plain),
 }
 
 #[derive(sqlx::FromRow)]
 struct Row {
     id: i64,
-    request_hash: String,
     sealed: String,
 }
 
 impl Tx {
-    /// Looks a key of somebody up, and takes it where it is new. Whoever comes with the same key meanwhile waits for this transaction.
+    /// Looks a key of somebody up, and takes it where it is new. Whoever comes with the same key meanwhile waits for this transaction. Which
+    /// request it was used for stands in what is kept for it: `request_hash` is not written any more.
     ///
     /// # Errors
     /// `Corrupt` where the answer does not open, as after the loss of a key.
-    pub async fn take_key(&mut self, caller: &str, key_hash: &str, request_hash: &str, ring: &Keyring, now: Timestamp) -> Result<Known> {
+    pub async fn take_key(&mut self, caller: &str, key_hash: &str, ring: &Keyring, now: Timestamp) -> Result<Known> {
         const TAKE: &str = "
-            INSERT INTO idempotent_answers (caller, key_hash, request_hash, created_at, sealed) VALUES ($1, $2, $3, $4, '')
+            INSERT INTO idempotent_answers (caller, key_hash, request_hash, created_at, sealed) VALUES ($1, $2, '', $3, '')
             ON CONFLICT (caller, key_hash) DO NOTHING
             RETURNING id";
-        const FIND: &str = "SELECT id, request_hash, sealed FROM idempotent_answers WHERE caller = $1 AND key_hash = $2";
+        const FIND: &str = "SELECT id, sealed FROM idempotent_answers WHERE caller = $1 AND key_hash = $2";
         let taken: Option<i64> = on!(&mut self.on, |db| sqlx::query_scalar(TAKE)
             .bind(caller)
             .bind(key_hash)
-            .bind(request_hash)
             .bind(now)
             .fetch_optional(&mut **db)
             .await)
@@ -53,13 +50,10 @@ impl Tx {
         }
         let row: Row =
             on!(&mut self.on, |db| sqlx::query_as(FIND).bind(caller).bind(key_hash).fetch_one(&mut **db).await).attempted("look an idempotency key up")?;
-        if row.request_hash != request_hash {
-            return Ok(Known::Other);
-        }
         let plain = ring.open(&place(row.id), &row.sealed).map_err(|error: Unsealable| Error::Corrupt {
             what: format!("the answer {} that is kept for its idempotency key: {error}", row.id),
         })?;
-        Ok(Known::Same(plain))
+        Ok(Known::Answered(plain))
     }
 
     /// Keeps the answer to the request that has taken a key.

@@ -2,41 +2,18 @@
 //! Knows nothing of how deliveries are noted (see `delivery`), nor of who asks.
 
 use pipecast_model::{DeliveryId, Host, ProjectId, SecretId, SourceId, Timestamp, Topic};
-use sqlx::{Database, Encode, QueryBuilder, Type};
+use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::{Error, Reader, Result, Sight};
+use crate::{Error, Reader, Result};
 
+mod asking;
 #[cfg(test)]
 mod plans;
 
-/// Which deliveries; the last received first.
-#[derive(Clone, Debug, Default)]
-pub struct DeliveryQuery {
-    /// Only what whoever asks may see; what is about no project is for those who see everything.
-    pub sight: Sight,
-    /// Only of this host.
-    pub host: Option<Host>,
-    /// Only of the source with this key.
-    pub source: Option<String>,
-    /// Only of this event, in the host's word.
-    pub event: Option<String>,
-    /// Only about this project.
-    pub project: Option<ProjectId>,
-    /// Only with this outcome.
-    pub outcome: Option<String>,
-    /// Only replays of this one.
-    pub replay_of: Option<DeliveryId>,
-    /// Not received before.
-    pub since: Option<Timestamp>,
-    /// Not received at or after.
-    pub until: Option<Timestamp>,
-    /// Go on after this row: when it was received, and its id.
-    pub after: Option<(Timestamp, DeliveryId)>,
-    /// At most this many.
-    pub limit: i64,
-}
+pub use asking::DeliveryQuery;
+use asking::ask;
 
 /// A delivery as a list shows it: without headers and body.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -113,75 +90,15 @@ const LISTED: &str = "
 /// What can be replayed has a body and was believed.
 const REPLAYABLE: &str = " AND d.outcome <> 'refused' AND EXISTS (SELECT 1 FROM delivery_bodies b WHERE b.delivery_id = d.id)";
 
-/// The list that a query asks for.
-fn ask<DB: Database>(query: &DeliveryQuery, sql: &mut QueryBuilder<DB>)
-where
-    i64: for<'q> Encode<'q, DB> + Type<DB>,
-    String: for<'q> Encode<'q, DB> + Type<DB>,
-    &'static str: for<'q> Encode<'q, DB> + Type<DB>,
-    ProjectId: for<'q> Encode<'q, DB> + Type<DB>,
-    DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-    Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-{
-    sql.push(LISTED);
-    query.limit_to(sql);
-    sql.push(" ORDER BY d.received_at DESC, d.id DESC LIMIT ").push_bind(query.limit);
-}
-
-impl DeliveryQuery {
-    fn limit_to<DB: Database>(&self, sql: &mut QueryBuilder<DB>)
-    where
-        String: for<'q> Encode<'q, DB> + Type<DB>,
-        &'static str: for<'q> Encode<'q, DB> + Type<DB>,
-        ProjectId: for<'q> Encode<'q, DB> + Type<DB>,
-        DeliveryId: for<'q> Encode<'q, DB> + Type<DB>,
-        Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
-    {
-        if self.sight != Sight::All {
-            sql.push(" AND EXISTS (SELECT 1 FROM projects j WHERE j.id = d.project_id");
-            self.sight.limit(sql, "j");
-            sql.push(")");
-        }
-        if let Some(host) = self.host {
-            sql.push(" AND d.host = ").push_bind(host.word());
-        }
-        if let Some(source) = &self.source {
-            sql.push(" AND d.source = ").push_bind(source.clone());
-        }
-        if let Some(event) = &self.event {
-            sql.push(" AND d.event = ").push_bind(event.clone());
-        }
-        if let Some(project) = self.project {
-            sql.push(" AND d.project_id = ").push_bind(project);
-        }
-        if let Some(outcome) = &self.outcome {
-            sql.push(" AND d.outcome = ").push_bind(outcome.clone());
-            if outcome != "applied" {
-                sql.push(" AND d.outcome <> 'applied'");
-            }
-        }
-        if let Some(replay_of) = self.replay_of {
-            sql.push(" AND d.replay_of = ").push_bind(replay_of);
-        }
-        if let Some(since) = self.since {
-            sql.push(" AND d.received_at >= ").push_bind(since);
-        }
-        if let Some(until) = self.until {
-            sql.push(" AND d.received_at < ").push_bind(until);
-        }
-        if let Some((received_at, id)) = self.after {
-            sql.push(" AND (d.received_at, d.id) < (").push_bind(received_at);
-            sql.push(", ").push_bind(id).push(")");
-        }
-    }
-}
-
 impl Reader {
-    /// Deliveries of the ledger, the last received first.
+    /// A page of deliveries of the ledger.
     pub async fn list_deliveries(&self, query: &DeliveryQuery) -> Result<Vec<Listed>> {
+        if query.parts().is_empty() {
+            return Ok(Vec::new());
+        }
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new("");
-            ask(query, &mut sql);
+            ask(query, LISTED, "", &mut sql);
             sql.build_query_as().fetch_all(db).await
         })
         .attempted("list deliveries")
@@ -199,18 +116,38 @@ impl Reader {
 
     /// Those of a query that can be replayed, the first received first; neither its order nor `after` count here.
     pub async fn list_replayable(&self, query: &DeliveryQuery) -> Result<Vec<DeliveryId>> {
-        on!(&self.on, |db| {
-            let mut sql = QueryBuilder::new("SELECT d.id FROM deliveries d WHERE 1 = 1");
-            query.limit_to(&mut sql);
-            sql.push(REPLAYABLE);
-            sql.push(" ORDER BY d.received_at, d.id LIMIT ").push_bind(query.limit);
-            sql.build_query_scalar().fetch_all(db).await
+        const SELECT: &str = "SELECT d.id, d.received_at FROM deliveries d WHERE 1 = 1";
+        let query = DeliveryQuery {
+            oldest_first: true,
+            ..query.clone()
+        };
+        if query.parts().is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(DeliveryId, Timestamp)> = on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new("");
+            ask(&query, SELECT, REPLAYABLE, &mut sql);
+            sql.build_query_as().fetch_all(db).await
         })
-        .attempted("list deliveries to replay")
+        .attempted("list deliveries to replay")?;
+        Ok(rows.into_iter().map(|(id, _)| id).collect())
     }
 
     /// How many a query finds, and how many of them can be replayed; it counts no further than its limit.
     pub async fn count_deliveries(&self, query: &DeliveryQuery) -> Result<(i64, i64)> {
+        let (mut found, mut replayable) = (0, 0);
+        for part in query.parts() {
+            let (more, of_them) = self.count_part(&part).await?;
+            found += more;
+            replayable += of_them;
+            if found >= query.limit {
+                break;
+            }
+        }
+        Ok((found.min(query.limit), replayable.min(query.limit)))
+    }
+
+    async fn count_part(&self, query: &DeliveryQuery) -> Result<(i64, i64)> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new("SELECT count(*), CAST(coalesce(sum(replayable), 0) AS BIGINT) FROM (SELECT CAST(CASE WHEN 1 = 1");
             sql.push(REPLAYABLE)

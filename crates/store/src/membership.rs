@@ -37,6 +37,10 @@ pub struct MembershipQuery {
     pub project: Option<ProjectId>,
     /// Only of this user.
     pub user: Option<UserId>,
+    /// Only with this role.
+    pub role: Option<Role>,
+    /// The other way round.
+    pub descending: bool,
     /// Go on after this one.
     pub after: Option<(ProjectId, UserId)>,
     /// At most this many.
@@ -67,14 +71,25 @@ impl Reader {
             if let Some(user) = query.user {
                 sql.push(" AND m.user_id = ").push_bind(user);
             }
-            if let Some((project, user)) = query.after {
-                sql.push(" AND (m.project_id, m.user_id) > (")
-                    .push_bind(project)
-                    .push(", ")
-                    .push_bind(user)
-                    .push(")");
+            if let Some(role) = query.role {
+                sql.push(" AND m.role = ").push_bind(role.word());
             }
-            sql.push(" ORDER BY m.project_id, m.user_id LIMIT ");
+            if let Some((project, user)) = query.after {
+                sql.push(if query.descending {
+                    " AND (m.project_id, m.user_id) < ("
+                } else {
+                    " AND (m.project_id, m.user_id) > ("
+                })
+                .push_bind(project)
+                .push(", ")
+                .push_bind(user)
+                .push(")");
+            }
+            sql.push(if query.descending {
+                " ORDER BY m.project_id DESC, m.user_id DESC LIMIT "
+            } else {
+                " ORDER BY m.project_id, m.user_id LIMIT "
+            });
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list memberships")

@@ -2,6 +2,7 @@
 //! Knows nothing of where a target can be reached; that is a secret, and comes with the sending.
 
 use pipecast_model::{ProjectId, Timestamp};
+use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
@@ -39,16 +40,52 @@ pub struct TargetFields {
     pub enabled: bool,
 }
 
+/// Which targets.
+#[derive(Clone, Debug, Default)]
+pub struct TargetQuery {
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// Only that are told in this way.
+    pub kind: Option<String>,
+    /// Only those that are told, or only those that are not.
+    pub enabled: Option<bool>,
+    /// The newest first.
+    pub descending: bool,
+    /// Go on after this one.
+    pub after: Option<i64>,
+    /// At most this many.
+    pub limit: i64,
+}
+
 impl Reader {
-    /// Targets by id, behind this one, at most `limit`.
-    pub async fn list_notification_targets(&self, after: i64, limit: i64) -> Result<Vec<NotificationTarget>> {
+    /// A page of targets by id.
+    pub async fn list_notification_targets(&self, query: &TargetQuery) -> Result<Vec<NotificationTarget>> {
         const SQL: &str = "
             SELECT id, name, kind, project_id, statuses, enabled, version, created_at, updated_at
             FROM notification_targets
-            WHERE id > $1
-            ORDER BY id
-            LIMIT $2";
-        on!(&self.on, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("list notification targets")
+            WHERE TRUE";
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(SQL);
+            if let Some(project) = query.project {
+                sql.push(" AND project_id = ").push_bind(project);
+            }
+            if let Some(kind) = &query.kind {
+                sql.push(" AND kind = ").push_bind(kind);
+            }
+            if let Some(enabled) = query.enabled {
+                sql.push(" AND enabled = ").push_bind(enabled);
+            }
+            if let Some(after) = query.after {
+                sql.push(if query.descending { " AND id < " } else { " AND id > " }).push_bind(after);
+            }
+            sql.push(if query.descending {
+                " ORDER BY id DESC LIMIT "
+            } else {
+                " ORDER BY id LIMIT "
+            });
+            sql.push_bind(query.limit).build_query_as().fetch_all(db).await
+        })
+        .attempted("list notification targets")
     }
 
     /// One of them.

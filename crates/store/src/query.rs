@@ -14,6 +14,29 @@ pub enum Sort {
     Id,
 }
 
+/// Whether deleted ones are in a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleted {
+    /// They are not.
+    #[default]
+    Hidden,
+    /// Only they are.
+    Only,
+    /// They are, too.
+    Included,
+}
+
+impl Deleted {
+    /// The same as a condition, for a query in which one table has `deleted_at`.
+    pub(crate) fn condition(self) -> &'static str {
+        match self {
+            Deleted::Hidden => "deleted_at IS NULL",
+            Deleted::Only => "deleted_at IS NOT NULL",
+            Deleted::Included => "TRUE",
+        }
+    }
+}
+
 /// Which pipelines.
 #[derive(Clone, Debug, Default)]
 pub struct PipelineQuery {

@@ -25,6 +25,8 @@ pub(crate) struct Changes {
     pub(crate) unsettled: BTreeSet<PipelineId>,
     /// Pipelines of which something was told.
     pub(crate) told: BTreeMap<PipelineId, News>,
+    /// Pipelines that an execution has left, with the one that it is in now.
+    pub(crate) moved: BTreeMap<PipelineId, PipelineId>,
 }
 
 impl Tx {
@@ -126,6 +128,9 @@ impl Tx {
         if row_changed {
             changes.count_row(id, seq);
             changes.unsettled.extend([row.pipeline_id, pipeline]);
+            if row.pipeline_id != pipeline {
+                changes.moved.insert(row.pipeline_id, pipeline);
+            }
         } else if heard == News::Values {
             changes.executions.insert(id, seq);
         }
@@ -146,7 +151,9 @@ impl Tx {
         let facts = self.stored_pipeline(waiting).await?.facts()?;
         self.tell_pipeline(id, &facts, changes).await?;
         self.flush().await?;
-        self.inherit_pipeline(waiting, id).await?;
+        if self.inherit_pipeline(waiting, id).await? {
+            changes.told.insert(id, News::Values);
+        }
         for execution in self.executions_of(waiting).await? {
             self.move_execution(execution, id).await?;
             // What this delivery has counted already keeps that sequence.
@@ -192,8 +199,18 @@ impl Tx {
             executions,
             rows,
             unsettled,
-            told,
+            mut told,
+            moved,
         } = changes;
+        for (from, to) in moved {
+            // What was said of a pipeline whose last execution has moved goes with that.
+            if self.newest_execution(from).await?.is_none() {
+                self.flush().await?;
+                if self.inherit_pipeline(from, to).await? {
+                    told.insert(to, News::Values);
+                }
+            }
+        }
         let mut changed: Vec<(Topic, i64)> = executions.iter().map(|(id, seq)| (Topic::Execution(*id), *seq)).collect();
         let candidates: BTreeSet<PipelineId> = unsettled.iter().copied().chain(told.keys().copied()).collect();
         for id in candidates {

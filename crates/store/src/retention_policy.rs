@@ -2,6 +2,7 @@
 //! Knows nothing of how rows are taken away (see `prune`).
 
 use pipecast_model::{ProjectId, Timestamp};
+use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
@@ -25,17 +26,43 @@ pub struct RetentionPolicy {
     pub updated_at: Timestamp,
 }
 
+/// Which policies.
+#[derive(Clone, Debug, Default)]
+pub struct PolicyQuery {
+    /// Only of this project.
+    pub project: Option<ProjectId>,
+    /// The last project first.
+    pub descending: bool,
+    /// Go on after this one.
+    pub after: Option<ProjectId>,
+    /// At most this many.
+    pub limit: i64,
+}
+
 impl Reader {
-    /// Policies by project, behind this one, at most `limit`.
-    pub async fn list_retention_policies(&self, after: Option<ProjectId>, limit: i64) -> Result<Vec<RetentionPolicy>> {
+    /// A page of policies by project.
+    pub async fn list_retention_policies(&self, query: &PolicyQuery) -> Result<Vec<RetentionPolicy>> {
         const SQL: &str = "
             SELECT project_id, bodies, deliveries, version, created_at, updated_at
             FROM retention_policies
-            WHERE project_id > $1
-            ORDER BY project_id
-            LIMIT $2";
-        let after = after.unwrap_or(ProjectId(i64::MIN));
-        on!(&self.on, |db| sqlx::query_as(SQL).bind(after).bind(limit).fetch_all(db).await).attempted("list retention policies")
+            WHERE TRUE";
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(SQL);
+            if let Some(project) = query.project {
+                sql.push(" AND project_id = ").push_bind(project);
+            }
+            if let Some(after) = query.after {
+                sql.push(if query.descending { " AND project_id < " } else { " AND project_id > " })
+                    .push_bind(after);
+            }
+            sql.push(if query.descending {
+                " ORDER BY project_id DESC LIMIT "
+            } else {
+                " ORDER BY project_id LIMIT "
+            });
+            sql.push_bind(query.limit).build_query_as().fetch_all(db).await
+        })
+        .attempted("list retention policies")
     }
 
     /// The policy of a project.

@@ -14,8 +14,9 @@ use crate::engine::on;
 use crate::error::Attempt;
 use crate::writer::Tx;
 
+pub use crate::query::Deleted;
 pub use hearing::Heard;
-pub use listing::{Deleted, SourceQuery, SourceSort};
+pub use listing::{SourceQuery, SourceSort};
 pub use making::{NewSource, SourceChange};
 pub use secret::{SEALED_SECRET, place_of_secret};
 pub use trust::{SealedSecret, TrustedSource};

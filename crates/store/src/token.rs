@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::query::containing;
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -82,7 +83,13 @@ pub struct NewToken {
 pub struct TokenQuery {
     /// Only of this user.
     pub user: Option<UserId>,
-    /// Go on after this one; the newest come first.
+    /// Only those that are limited to this project.
+    pub project: Option<ProjectId>,
+    /// Only whose name contains this, in any case.
+    pub text: Option<String>,
+    /// The oldest first, in place of the newest.
+    pub oldest_first: bool,
+    /// Go on after this one.
     pub after: Option<TokenId>,
     /// At most this many.
     pub limit: i64,
@@ -101,17 +108,27 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("read a token")
     }
 
-    /// A page of tokens that were not ended, the newest first; expired ones are among them.
+    /// A page of tokens that were not ended; expired ones are among them.
     pub async fn list_tokens(&self, query: &TokenQuery) -> Result<Vec<ApiToken>> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_tokens!("WHERE t.revoked_at IS NULL"));
             if let Some(user) = query.user {
                 sql.push(" AND t.user_id = ").push_bind(user);
             }
-            if let Some(after) = query.after {
-                sql.push(" AND t.id < ").push_bind(after);
+            if let Some(project) = query.project {
+                sql.push(" AND t.project_id = ").push_bind(project);
             }
-            sql.push(" ORDER BY t.id DESC LIMIT ");
+            if let Some(text) = &query.text {
+                sql.push(" AND lower(t.name) LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
+            }
+            if let Some(after) = query.after {
+                sql.push(if query.oldest_first { " AND t.id > " } else { " AND t.id < " }).push_bind(after);
+            }
+            sql.push(if query.oldest_first {
+                " ORDER BY t.id LIMIT "
+            } else {
+                " ORDER BY t.id DESC LIMIT "
+            });
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list tokens")

@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::{Attempt, taken};
+use crate::query::Deleted;
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -85,8 +86,10 @@ pub struct UserQuery {
     pub text: Option<String>,
     /// Only with this role everywhere.
     pub role: Option<Role>,
-    /// Deleted ones alone, instead of all others.
-    pub deleted: bool,
+    /// Only those who are disabled, or only those who are not.
+    pub disabled: Option<bool>,
+    /// Whether deleted ones are in it.
+    pub deleted: Deleted,
     /// The last first.
     pub descending: bool,
     /// Go on after this one.
@@ -106,7 +109,14 @@ impl Reader {
     pub async fn list_users(&self, query: &UserQuery) -> Result<Vec<User>> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_users!("WHERE "));
-            sql.push(if query.deleted { "u.deleted_at IS NOT NULL" } else { "u.deleted_at IS NULL" });
+            sql.push(query.deleted.condition());
+            if let Some(disabled) = query.disabled {
+                sql.push(if disabled {
+                    " AND u.disabled_at IS NOT NULL"
+                } else {
+                    " AND u.disabled_at IS NULL"
+                });
+            }
             if let Some(role) = query.role {
                 sql.push(" AND u.role = ").push_bind(role.word());
             }
@@ -178,6 +188,17 @@ impl Tx {
         const SQL: &str = select_users!("WHERE u.id = $1");
         on!(&mut self.on, |db| sqlx::query(LOCK).bind(id).execute(&mut **db).await.map(drop)).attempted("lock a user")?;
         on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **db).await).attempted("read a user")
+    }
+
+    /// The same by their name; deleted ones have none.
+    pub async fn hold_user_named(&mut self, name: &str) -> Result<Option<User>> {
+        const SQL: &str = "SELECT id FROM users WHERE name_folded = $1 AND deleted_at IS NULL";
+        let id: Option<UserId> =
+            on!(&mut self.on, |db| sqlx::query_scalar(SQL).bind(folded(name)).fetch_optional(&mut **db).await).attempted("find a user by their name")?;
+        match id {
+            Some(id) => self.hold_user(id).await,
+            None => Ok(None),
+        }
     }
 
     /// Writes a user as it is to be, and counts its version up. `false` where the name is taken.

@@ -17,6 +17,8 @@ export type Standing =
 interface Asking {
   method?: string;
   body?: unknown;
+  /** A body of lines, each a JSON value. */
+  lines?: string;
   /** The `ETag` of what is to be changed. */
   version?: string | null;
   signal?: AbortSignal;
@@ -139,8 +141,9 @@ class Session {
       ...asking.headers,
     };
     if (asking.body !== undefined) headers['Content-Type'] = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    if (asking.lines !== undefined) headers['Content-Type'] = 'application/x-ndjson';
     if (asking.version) headers['If-Match'] = asking.version;
-    const body = asking.body === undefined ? null : JSON.stringify(asking.body);
+    const body = asking.lines ?? (asking.body === undefined ? null : JSON.stringify(asking.body));
     return answered(fetch(API + path, { method, headers, body, signal: asking.signal ?? null, cache: 'no-store' }));
   }
 

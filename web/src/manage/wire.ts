@@ -213,3 +213,59 @@ export interface Project {
   visibility: string;
   archived: boolean;
 }
+
+export interface Pipeline {
+  id: number;
+  project_id: number;
+  project_name: string;
+  host: string;
+  /** What it is shown as: yours, or else the host's. */
+  name: string;
+  given_name: string | null;
+  told_name: string;
+  archived: boolean;
+}
+
+export const TARGET_KINDS = ['webhook', 'slack', 'email'] as const;
+
+export interface NotificationTarget {
+  id: number;
+  name: string;
+  kind: string;
+  /** Null: of all projects. */
+  project_id: number | null;
+  statuses: string[];
+  enabled: boolean;
+}
+
+export interface RetentionPolicy {
+  project_id: number;
+  /** As in `90d`; null: as everywhere. */
+  bodies: string | null;
+  deliveries: string | null;
+}
+
+/** What became of one of many. */
+export interface BatchResult {
+  id: string | number;
+  status: number;
+  code: string | null;
+  detail: string | null;
+}
+
+export interface ImportPlan {
+  dry_run: boolean;
+  create: number;
+  update: number;
+  keep: number;
+  skip: number;
+  steps: {
+    line: number;
+    thing: string;
+    action: string;
+    changes: string[];
+    needs: string | null;
+  }[];
+  /** Tokens that were made, with their secrets, which are told this once. */
+  made?: { line: number; name: string; token: string }[];
+}

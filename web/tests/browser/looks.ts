@@ -10,8 +10,8 @@ import { openPage, own, SCREENSHOTS } from './browser';
 export const LOOKS = [
   { look: 'wide-light-en', viewport: { width: 1280, height: 860 }, colorScheme: 'light', locale: 'en-US' },
   { look: 'wide-dark-zh', viewport: { width: 1280, height: 860 }, colorScheme: 'dark', locale: 'zh-CN' },
-  { look: 'narrow-light-zh', viewport: { width: 360, height: 740 }, colorScheme: 'light', locale: 'zh-CN' },
-  { look: 'narrow-dark-en', viewport: { width: 390, height: 800 }, colorScheme: 'dark', locale: 'en-US' },
+  { look: 'narrow-light-zh', viewport: { width: 320, height: 740 }, colorScheme: 'light', locale: 'zh-CN' },
+  { look: 'narrow-dark-en', viewport: { width: 320, height: 800 }, colorScheme: 'dark', locale: 'en-US' },
 ] as const;
 
 /** Opens it in every look, keeps a picture of each, and fails where something hangs over the edge, cannot be read or complains. */

@@ -17,7 +17,7 @@ describe.skipIf(reason)('the managing part looks right', () => {
 
   beforeAll(async () => {
     browser = await openBrowser();
-    service = await Service.start();
+    service = await Service.start({ PIPECAST_FABRIC__QUEUE__MAX_FAILURES: '1' });
   });
   afterAll(async () => {
     await browser?.close();
@@ -123,6 +123,39 @@ describe.skipIf(reason)('the managing part looks right', () => {
       await page.locator('[data-is="waiting"] .more').filter({ hasText: /\S/ }).waitFor();
     });
   }, 300_000);
+
+  test('with many at a time', async () => {
+    const tick = async (page: Page): Promise<void> => {
+      await page.locator('.rows li').first().waitFor();
+      await page.locator('.bar input').check();
+      await page.locator('.bar button').first().waitFor();
+    };
+
+    for (const room of ['sources', 'users', 'tokens', 'projects']) await inEveryLook(`${room}-chosen`, `/manage/${room}`, tick);
+    await inEveryLook('batch-ask', '/manage/users', async (page) => {
+      await tick(page);
+      await page.locator('.bar button').last().click();
+      await page.locator('dialog[open] form').waitFor();
+    });
+  }, 600_000);
+
+  test('with what was given up', async () => {
+    service.alter("CREATE TRIGGER refuses BEFORE INSERT ON deliveries WHEN NEW.event = 'ping' BEGIN SELECT RAISE(ABORT, 'not now'); END");
+    for (const zen of ['one', 'two']) await service.github('ping', { zen });
+    await inEveryLook('dead-letters-some', '/manage/dead-letters', async (page) => {
+      await expect
+        .poll(
+          async () => {
+            await page.reload();
+            await page.locator('.page .notice, .page .rows').first().waitFor();
+            return page.locator('.rows li').count();
+          },
+          { timeout: 20_000 },
+        )
+        .toBe(2);
+      await page.locator('.rows input').first().check();
+    });
+  }, 120_000);
 });
 
 interface Made {

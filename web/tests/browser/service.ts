@@ -1,5 +1,5 @@
 // The real service under test: started with data and a port of its own, stopped, killed and started again. Knows nothing of browsers.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -62,6 +62,12 @@ export class Service {
       child.stderr.on('data', read);
       child.once('exit', (code) => failed(new Error(`the service ended with ${code}:\n${log}`)));
     });
+  }
+
+  /** Changes its database behind its back, as what goes wrong there would. */
+  alter(sql: string): void {
+    const program = 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=10); db.executescript(sys.argv[2]); db.close()';
+    execFileSync('python3', ['-c', program, join(this.#data, 'data', 'pipecast.db'), sql]);
   }
 
   /** As a crash would end it. */

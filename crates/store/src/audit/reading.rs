@@ -12,7 +12,7 @@ use crate::{Reader, Result};
 const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
     before, after, ip, user_agent, request_id, hash FROM audit WHERE 1 = 1";
 
-/// Which rows; the newest first.
+/// Which rows; the newest first, unless it says otherwise.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
     /// Only by this person, also through their tokens.
@@ -31,14 +31,16 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Not at or after.
     pub until: Option<Timestamp>,
-    /// Only below this number.
-    pub below: Option<i64>,
+    /// The oldest first.
+    pub oldest_first: bool,
+    /// Go on after the row of this number.
+    pub after: Option<i64>,
     /// At most this many.
     pub limit: i64,
 }
 
 impl Reader {
-    /// Rows of the audit, the newest first.
+    /// A page of the audit.
     pub async fn list_audit(&self, query: &AuditQuery) -> Result<Vec<Row>> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(COLUMNS);
@@ -65,10 +67,15 @@ impl Reader {
             if let Some(until) = query.until {
                 sql.push(" AND at < ").push_bind(until);
             }
-            if let Some(below) = query.below {
-                sql.push(" AND seq < ").push_bind(below);
+            if let Some(after) = query.after {
+                sql.push(if query.oldest_first { " AND seq > " } else { " AND seq < " }).push_bind(after);
             }
-            sql.push(" ORDER BY seq DESC LIMIT ").push_bind(query.limit);
+            sql.push(if query.oldest_first {
+                " ORDER BY seq LIMIT "
+            } else {
+                " ORDER BY seq DESC LIMIT "
+            });
+            sql.push_bind(query.limit);
             sql.build_query_as().fetch_all(db).await
         })
         .attempted("list the audit")

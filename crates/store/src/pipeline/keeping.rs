@@ -233,14 +233,21 @@ impl Tx {
         Ok(())
     }
 
-    /// What an operator said of a pipeline that is to go is said of the one that takes its place, unless something was said of that one.
-    pub(crate) async fn inherit_pipeline(&mut self, from: PipelineId, to: PipelineId) -> Result<()> {
+    /// What an operator said of a pipeline that is to go is said of the one that takes its place, unless something was said of that one. Returns
+    /// whether there was something to say; then the row has to be written once more, by what it is shown as now. Call `flush` first.
+    pub(crate) async fn inherit_pipeline(&mut self, from: PipelineId, to: PipelineId) -> Result<bool> {
         const SQL: &str = "
             UPDATE pipelines
             SET (given_name, archived_at, edition) = (SELECT f.given_name, f.archived_at, f.edition FROM pipelines f WHERE f.id = $1)
-            WHERE id = $2 AND edition = 1";
-        on!(&mut self.on, |db| sqlx::query(SQL).bind(from).bind(to).execute(&mut **db).await.map(drop)).attempted("hand on what was said of a pipeline")?;
+            WHERE id = $2 AND edition = 1 AND EXISTS (SELECT 1 FROM pipelines f WHERE f.id = $1 AND f.edition > 1)";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(from)
+            .bind(to)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("hand on what was said of a pipeline")?;
         self.known.pipeline_rows.remove(&to);
-        Ok(())
+        Ok(rows == 1)
     }
 }

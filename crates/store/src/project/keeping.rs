@@ -1,7 +1,7 @@
 //! What operators say of projects beside what deliveries tell: who sees them, and that they are archived. No delivery changes it.
 //! Knows nothing of who may say it.
 
-use pipecast_model::{Host, ProjectId, SourceId, Timestamp, Visibility};
+use pipecast_model::{Host, ProjectId, ProjectPlace, SourceId, Timestamp, Visibility};
 use sqlx::QueryBuilder;
 
 use crate::engine::on;
@@ -18,6 +18,8 @@ pub struct KeptProject {
     pub id: ProjectId,
     /// The source that tells of it.
     pub source_id: SourceId,
+    /// That source's key.
+    pub source_key: String,
     /// Where it lives.
     pub host: Host,
     /// Its id at the host.
@@ -69,7 +71,7 @@ pub struct KeptProjectQuery {
 }
 
 const SELECT: &str = "
-    SELECT j.id, j.source_id, s.host, j.external_id, coalesce(j.name, j.external_id) AS name, j.url, j.default_branch, j.visibility,
+    SELECT j.id, j.source_id, s.key AS source_key, s.host, j.external_id, coalesce(j.name, j.external_id) AS name, j.url, j.default_branch, j.visibility,
         j.archived_at, j.edition, (SELECT count(*) FROM pipelines p WHERE p.project_id = j.id) AS pipelines
     FROM projects j
     JOIN sources s ON s.id = j.source_id ";
@@ -84,6 +86,30 @@ impl Reader {
             sql.build_query_as().fetch_optional(db).await
         })
         .attempted("find a project")
+    }
+
+    /// Where a project lives.
+    pub async fn find_place_of_project(&self, id: ProjectId) -> Result<Option<ProjectPlace>> {
+        const SQL: &str = "SELECT s.host, s.key, j.external_id FROM projects j JOIN sources s ON s.id = j.source_id WHERE j.id = $1";
+        let row: Option<(Host, String, String)> =
+            on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("find where a project lives")?;
+        Ok(row.map(|(host, source, external_id)| ProjectPlace { host, source, external_id }))
+    }
+
+    /// The project that lives there.
+    pub async fn find_project_at(&self, place: &ProjectPlace) -> Result<Option<ProjectId>> {
+        const SQL: &str = "
+            SELECT j.id
+            FROM projects j
+            JOIN sources s ON s.id = j.source_id
+            WHERE s.host = $1 AND s.key = $2 AND j.external_id = $3";
+        on!(&self.on, |db| sqlx::query_scalar(SQL)
+            .bind(place.host.word())
+            .bind(&place.source)
+            .bind(&place.external_id)
+            .fetch_optional(db)
+            .await)
+        .attempted("find the project of a place")
     }
 
     /// A page of projects that somebody sees.

@@ -8,7 +8,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
-use crate::query::containing;
+use crate::query::{Deleted, containing};
 use crate::{Reader, Result, Tx};
 
 /// The order of a list of sources.
@@ -23,18 +23,6 @@ pub enum SourceSort {
     Name,
     /// The other way round.
     NameDown,
-}
-
-/// Whether deleted ones are in a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Deleted {
-    /// They are not.
-    #[default]
-    Hidden,
-    /// Only they are.
-    Only,
-    /// They are, too.
-    Included,
 }
 
 /// Which sources.
@@ -111,11 +99,7 @@ impl Reader {
     pub async fn list_sources(&self, query: &SourceQuery) -> Result<Vec<Source>> {
         let rows: Vec<SourceRow> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(SOURCES);
-            sql.push(match query.deleted {
-                Deleted::Hidden => "WHERE deleted_at IS NULL",
-                Deleted::Only => "WHERE deleted_at IS NOT NULL",
-                Deleted::Included => "WHERE TRUE",
-            });
+            sql.push("WHERE ").push(query.deleted.condition());
             if let Some(host) = query.host {
                 sql.push(" AND host = ").push_bind(host.word());
             }

@@ -1,7 +1,7 @@
 //! Accounts: who may come in, what carries a session on, and what ends it.
 
 use pipecast_model::{ProjectId, Role, SessionId, Timestamp, TokenId, UserId};
-use pipecast_store::{Credential, Ended, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
+use pipecast_store::{Credential, Deleted, Ended, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
 
 use crate::ground::{Engine, Ground, Open, execution, run};
 
@@ -94,8 +94,8 @@ async fn a_name_is_had_once_in_any_case_until_its_account_is_deleted() {
             ..UserQuery::default()
         };
         let ids = |users: Vec<pipecast_store::User>| users.iter().map(|user| user.id).collect::<Vec<_>>();
-        assert_eq!(ids(open.reader.list_users(&list(false)).await.unwrap()), [second]);
-        assert_eq!(ids(open.reader.list_users(&list(true)).await.unwrap()), [user]);
+        assert_eq!(ids(open.reader.list_users(&list(Deleted::Hidden)).await.unwrap()), [second]);
+        assert_eq!(ids(open.reader.list_users(&list(Deleted::Only)).await.unwrap()), [user]);
         assert_eq!(open.reader.find_login("aDa").await.unwrap().map(|login| login.id), Some(second));
 
         let mut tx = open.writer.begin().await.unwrap();

@@ -119,7 +119,7 @@ async fn it_is_found_by_who_and_what_and_when_and_page_by_page() {
         assert_eq!(
             seqs(AuditQuery {
                 action,
-                below: Some(6),
+                after: Some(6),
                 ..all()
             })
             .await,
@@ -138,7 +138,7 @@ async fn it_is_found_by_who_and_what_and_when_and_page_by_page() {
         assert_eq!(
             seqs(AuditQuery {
                 project: Some(ProjectId(1)),
-                below: Some(10),
+                after: Some(10),
                 ..all()
             })
             .await,

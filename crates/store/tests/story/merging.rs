@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipecast_model::{ExecutionFacts, Facts, PipelineKey, Status, Told, Topic, Version};
+use pipecast_model::{ExecutionFacts, Facts, PipelineId, PipelineKey, Status, Told, Topic, Version};
+use pipecast_store::PipelineChange;
 
 use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, pipeline, project, run};
 
@@ -141,6 +142,76 @@ async fn executions_that_knew_a_name_only_follow_it_to_the_pipeline_that_has_it(
         assert_eq!(topics.len(), 5, "the pipeline, the one that is gone, and three executions: {topics:?}");
         let twice = "(SELECT topic FROM topic_changes GROUP BY topic, delivery_id HAVING count(*) > 1) AS twice";
         assert_eq!(open.ground.count(twice).await, 0, "a delivery gives a topic one sequence");
+    }
+}
+
+/// What operators see of every pipeline: key, name, whether it is archived, and the name that it is found by.
+async fn kept(open: &Open) -> Vec<String> {
+    const SQL: &str = "
+        SELECT external_id || ' ' || coalesce(given_name, '-') || ' ' || CASE WHEN archived_at IS NULL THEN 'shown' ELSE 'archived' END || ' ' || name_folded
+        FROM pipelines
+        ORDER BY external_id";
+    open.ground.look(SQL).await
+}
+
+/// An operator gives a pipeline a name and archives it.
+async fn say(open: &Open, key: &str, name: &str) {
+    let id = open
+        .ground
+        .look(&format!("SELECT CAST(id AS TEXT) FROM pipelines WHERE external_id = '{key}'"))
+        .await;
+    let change = PipelineChange {
+        given_name: Some(name.to_owned()),
+        archived_at: Some(at(1)),
+    };
+    let mut tx = open.writer.begin().await.unwrap();
+    tx.change_pipeline(PipelineId(id[0].parse().unwrap()), 1, &change).await.unwrap().unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// An execution that knows its pipeline by this name only.
+fn by_name(number: i64, name: &str) -> Facts {
+    let mut guess = run("rocket", execution(number, 1, Status::Success, number));
+    guess.executions[0].pipeline = Told::new(Version::WEAK, PipelineKey::Named(name.into()));
+    guess.pipelines.clear();
+    guess
+}
+
+#[tokio::test]
+async fn what_an_operator_said_of_a_pipeline_survives_that_it_becomes_part_of_another() {
+    for engine in Engine::BOTH {
+        // Its name turns out to be that of the pipeline with an id; or its only execution does.
+        for (name, number) in [("CI", 12), ("build.yml", 10)] {
+            let open = Ground::lay(engine).await.open().await;
+            open.tell(by_name(10, name)).await;
+            say(&open, &format!("name:{name}"), "Nightly").await;
+            assert_eq!(kept(&open).await, [format!("name:{name} Nightly archived nightly")]);
+
+            let topics = open.tell(run("rocket", execution(number, 1, Status::Running, 12))).await;
+
+            assert_eq!(kept(&open).await, ["id:7 Nightly archived nightly"], "{engine:?} {name}");
+            let [gone, there] = [1, 2].map(|id| Topic::Pipeline(PipelineId(id)));
+            assert!(topics.contains(&gone) && topics.contains(&there), "whoever watches is to be told: {topics:?}");
+            open.tell(run("rocket", execution(number, 1, Status::Success, 20))).await;
+            assert_eq!(kept(&open).await, ["id:7 Nightly archived nightly"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_operator_said_of_both_pipelines_stays_as_it_was_said_of_the_one_that_stays() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let mut nameless = run("rocket", execution(12, 1, Status::Running, 12));
+        nameless.pipelines.clear();
+        open.tell(nameless).await;
+        open.tell(by_name(10, "CI")).await;
+        say(&open, "id:7", "Release").await;
+        say(&open, "name:CI", "Nightly").await;
+
+        open.tell(run("rocket", execution(12, 1, Status::Success, 20))).await;
+
+        assert_eq!(kept(&open).await, ["id:7 Release archived release"], "{engine:?}");
     }
 }
 

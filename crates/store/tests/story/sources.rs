@@ -312,36 +312,34 @@ async fn lists_are_filtered_sorted_and_paged() {
 /// An answer that is kept.
 pub(crate) async fn answer(tx: &mut Tx) {
     let ring = Keyring::generate();
-    let Known::New(id) = tx.take_key("user:1", "key", "request", &ring, at(0)).await.unwrap() else {
+    let Known::New(id) = tx.take_key("user:1", "key", &ring, at(0)).await.unwrap() else {
         panic!("the key is new")
     };
     tx.keep_answer(id, b"{}", &ring).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_request_under_a_key_is_answered_again_and_another_one_is_not() {
+async fn what_is_kept_for_a_key_is_sealed_and_belongs_to_who_asked() {
     for engine in Engine::BOTH {
         let open = Ground::lay(engine).await.open().await;
         let ring = Keyring::generate();
-        let told = async |caller: &str, request: &str| -> String {
+        let told = async |caller: &str| -> String {
             let mut tx = open.writer.begin().await.unwrap();
-            let known = tx.take_key(caller, "key", request, &ring, at(0)).await.unwrap();
+            let known = tx.take_key(caller, "key", &ring, at(0)).await.unwrap();
             let told = match known {
                 Known::New(id) => {
                     tx.keep_answer(id, b"a secret that is shown once", &ring).await.unwrap();
                     "new".to_owned()
                 }
-                Known::Same(answer) => answer.as_text().unwrap().to_owned(),
-                Known::Other => "other".to_owned(),
+                Known::Answered(answer) => answer.as_text().unwrap().to_owned(),
             };
             tx.commit().await.unwrap();
             told
         };
 
-        assert_eq!(told("user:1", "make").await, "new", "{engine:?}");
-        assert_eq!(told("user:1", "make").await, "a secret that is shown once");
-        assert_eq!(told("user:1", "make another").await, "other");
-        assert_eq!(told("user:2", "make").await, "new", "somebody else's key is another");
+        assert_eq!(told("user:1").await, "new", "{engine:?}");
+        assert_eq!(told("user:1").await, "a secret that is shown once");
+        assert_eq!(told("user:2").await, "new", "somebody else's key is another");
         assert!(!open.ground.look("SELECT sealed FROM idempotent_answers").await.concat().contains("secret"));
         assert_eq!(open.reader.count_sealed().await.unwrap().of(&ring.sealing()), 2);
 
@@ -351,6 +349,6 @@ async fn a_request_under_a_key_is_answered_again_and_another_one_is_not() {
             (0, 2)
         );
         tx.commit().await.unwrap();
-        assert_eq!(told("user:1", "make another").await, "new");
+        assert_eq!(told("user:1").await, "new");
     }
 }
