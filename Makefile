@@ -49,7 +49,7 @@ rolling: ## All edges restarted in turn under 2,000 sockets and load: no request
 torture: ## Break every process and server of that topology while hosts deliver, and lose nothing; MINUTES=30, SEED=… for the same again
 	@deploy/torture.sh
 
-prove: ## The long proofs: fifty kills of one process five times over, the scenes above, half an hour of torture (about 70 minutes)
+prove: ## The long proofs: the API under schemathesis, fifty kills of one process five times over, the scenes above, half an hour of torture (about 70 minutes)
 	@deploy/prove.sh
 
 coverage: ## Line coverage of the workspace, printed

@@ -5,6 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 missing() { echo "deploy/check.sh: $*" >&2; exit 1; }
 command -v nginx >/dev/null || missing "needs nginx; on Debian: apt-get install nginx-light"
+command -v openssl >/dev/null || missing "needs openssl"
 command -v python3 >/dev/null || missing "needs Python 3 with venv; on Debian: apt-get install python3-venv"
 
 tools=target/deploy-check
@@ -21,5 +22,10 @@ cp frontend-proxy.conf deploy/proxy/nginx.conf "$room/"
 cp deploy/proxy/compose/listen.conf "$room/here/"
 # No name of a container is known here, and looking names up again needs nginx 1.27.3 or newer.
 sed -E 's/ resolve//; s/(realtime-[0-9]+|admin):/127.0.0.1:/' deploy/proxy/compose/upstreams.conf >"$room/here/upstreams.conf"
+nginx -t -q -p "$room/run" -c "$room/nginx.conf"
+# The same with TLS, for which a certificate has to be there.
+cp deploy/proxy/tls/*.conf "$room/here/"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=ci.example.org \
+  -keyout "$room/here/key.pem" -out "$room/here/certificate.pem" 2>/dev/null
 nginx -t -q -p "$room/run" -c "$room/nginx.conf"
 echo "deployment files: understood by the compose specification and by nginx"

@@ -97,6 +97,11 @@ impl Config {
                 );
             }
         }
+        if let Some(origin) = self.server.unfit_origin() {
+            return Err(Error::Impossible(format!(
+                "{origin:?} in server.cors_origins is no origin that a browser would send; write scheme and host alone, as in \"https://dash.example.org\": no *, no path, no usual port, no capitals"
+            )));
+        }
         if self.auth.access_lifetime.is_zero()
             || self.auth.refresh_lifetime < self.auth.access_lifetime
             || self.auth.session_lifetime < self.auth.refresh_lifetime

@@ -89,6 +89,7 @@ pub struct Look {
     latency_ms: f64,
     /// Messages that wait, where it is a queue.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({"urgent": 0, "bulk": 12}))]
     depth: Option<BTreeMap<&'static str, u64>>,
 }
 
@@ -108,7 +109,16 @@ pub struct Report {
     uptime_seconds: u64,
     /// Each dependency by name; left out for callers who may not read.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!({"store": {"state": "ok", "latency_ms": 0.8}}))]
     dependencies: Option<BTreeMap<&'static str, Look>>,
+}
+
+/// That the process runs.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct Liveness {
+    /// Always `ok`: it answered.
+    #[schema(example = "ok")]
+    status: &'static str,
 }
 
 impl Duty {
@@ -274,10 +284,10 @@ async fn show_health(caller: Result<Caller, pipecast_http::Problem>, health: web
 }
 
 /// Whether the process runs. Asks no dependency.
-#[utoipa::path(tag = "service", responses((status = 200, description = "It runs")))]
+#[utoipa::path(tag = "service", responses((status = 200, body = Liveness, description = "It runs")))]
 #[get("/health/live")]
 async fn show_liveness() -> HttpResponse {
-    answer(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+    answer(StatusCode::OK, &Liveness { status: "ok" })
 }
 
 /// Whether the process does its work: 503 while shutting down, or while it lacks something that it cannot do without.

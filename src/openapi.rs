@@ -2,13 +2,18 @@
 //! Knows nothing of how it is served.
 
 use utoipa::OpenApi;
-use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
-use utoipa::openapi::{Required, ResponseBuilder};
+use utoipa::openapi::path::{HttpMethod, PathItem};
 use utoipa_actix_web::AppExt;
 
 use crate::routes;
 
 pub mod limited;
+
+mod by_hand;
+mod complete;
+mod examples;
+mod locks;
+mod vocabulary;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -47,79 +52,15 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .configure(pipecast_admin::api::routes)
         .configure(routes::all);
     let (_, mut document) = app.split_for_parts();
-    for (path, operation) in by_hand() {
+    for (path, operation) in by_hand::routes() {
         document.paths.paths.insert(path.to_owned(), PathItem::new(HttpMethod::Get, operation));
     }
     limited::say_so(&mut document);
+    complete::complete(&mut document);
     document
 }
 
 /// The document as text.
 pub fn text() -> String {
     document().to_pretty_json().expect("the document has only strings and numbers in it") + "\n"
-}
-
-/// Routes that are no ordinary handlers: upgrades, streams, text.
-fn by_hand() -> Vec<(&'static str, Operation)> {
-    const SOCKET: &str = "WebSocket. Text frames of one JSON object each: first a `snapshot`, then a `status_change` for each change. \
-        The subprotocol `pipecast.v1` adds `hello`, `subscribed`, `unsubscribed`, `ping`, `error` and `reconnect`.";
-    const STREAM: &str = "Server-sent events: first `snapshot`, then `status_change`; `Last-Event-ID` or `since` resumes.";
-    let upgrade = |id, summary| operation(id, "live", summary, SOCKET, "101", "The socket is open");
-    let stream = |id, summary| operation(id, "live", summary, STREAM, "200", "The stream is open");
-    let metrics = operation("show_metrics", "service", "What the process counted", "Prometheus text.", "200", "The counters");
-    vec![
-        ("/metrics", metrics.build()),
-        (
-            "/ws/pipeline/{pipeline_id}",
-            with_id(upgrade("watch_pipeline", "Watches one pipeline"), "pipeline_id"),
-        ),
-        (
-            "/ws/execution/{execution_id}",
-            with_id(upgrade("watch_execution", "Watches one execution with its jobs"), "execution_id"),
-        ),
-        ("/ws/monitor", upgrade("watch_monitor", "Watches every pipeline").build()),
-        (
-            "/ws",
-            upgrade("watch_many", "Watches what commands subscribe; needs the subprotocol `pipecast.v1`").build(),
-        ),
-        (
-            "/sse/pipeline/{pipeline_id}",
-            with_id(stream("stream_pipeline", "Streams one pipeline"), "pipeline_id"),
-        ),
-        (
-            "/sse/execution/{execution_id}",
-            with_id(stream("stream_execution", "Streams one execution with its jobs"), "execution_id"),
-        ),
-        ("/sse/monitor", stream("stream_monitor", "Streams every pipeline").build()),
-        ("/sse", with_topics(stream("stream_many", "Streams several topics"))),
-    ]
-}
-
-fn operation(id: &str, tag: &str, summary: &str, description: &str, status: &str, answer: &str) -> OperationBuilder {
-    OperationBuilder::new()
-        .operation_id(Some(id))
-        .tag(tag)
-        .summary(Some(summary))
-        .description(Some(description))
-        .response(status, ResponseBuilder::new().description(answer).build())
-}
-
-fn with_id(operation: OperationBuilder, name: &str) -> Operation {
-    let id = utoipa::openapi::Object::with_type(utoipa::openapi::Type::Integer);
-    let parameter = ParameterBuilder::new()
-        .name(name)
-        .parameter_in(ParameterIn::Path)
-        .required(Required::True)
-        .schema(Some(id));
-    operation.parameter(parameter).build()
-}
-
-fn with_topics(operation: OperationBuilder) -> Operation {
-    let parameter = ParameterBuilder::new()
-        .name("topics")
-        .parameter_in(ParameterIn::Query)
-        .required(Required::True)
-        .description(Some("With commas between: `monitor`, `pipeline:ID`, `execution:ID`"))
-        .schema(Some(utoipa::openapi::Object::with_type(utoipa::openapi::Type::String)));
-    operation.parameter(parameter).build()
 }

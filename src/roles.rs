@@ -8,7 +8,7 @@ use actix_web::web;
 use anyhow::Context;
 use pipecast_admin::Worker;
 use pipecast_admin::accounts::Founder;
-use pipecast_admin::api::Primary;
+use pipecast_admin::api::{Endpoints, Primary};
 use pipecast_admin::keeping::Keeping;
 use pipecast_admin::sources::Sources;
 use pipecast_auth::{Gatekeeper, Shown};
@@ -243,7 +243,9 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
-        let (methods, witness) = (web::Data::new(Methods::of(&openapi::document())), web::Data::from(witness));
+        let witness = web::Data::from(witness);
+        let (document, text) = (openapi::document(), web::Data::new(Document(openapi::text().into())));
+        let (methods, endpoints) = (web::Data::new(Methods::of(&document)), web::Data::new(Endpoints::of(&document)));
         move |app: &mut web::ServiceConfig| {
             if let Some((accounts, sources, keeping)) = &desks {
                 let (writer, queue, reader, keys) = &written;
@@ -254,6 +256,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(writer.clone())
                     .app_data(queue.clone())
                     .app_data(reader.clone())
+                    .app_data(endpoints.clone())
                     .app_data(keys.clone());
                 pipecast_admin::api::routes(&mut ServiceConfig::new(app));
             }
@@ -262,6 +265,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 .app_data(gatekeeper.clone())
                 .app_data(methods.clone())
                 .app_data(witness.clone())
+                .app_data(text.clone())
                 .app_data(limits.clone())
                 .app_data(health.clone())
                 .app_data(drain.clone())
@@ -269,8 +273,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 .app_data(proxies.clone());
         }
     };
-    let address = listener.listen.at(Role::port(roles));
-    let stall = live.stall;
+    let (address, stall) = (listener.listen.at(Role::port(roles)), live.stall);
     let realtime = match ports.as_ref().filter(|_| plays(Role::Realtime)) {
         Some(ports) => {
             let watch = Watch::open(watch.settings(), reader, ports.bus.as_ref(), Arc::clone(&ports.cache))
@@ -309,7 +312,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                 warn!("cannot read the sources of webhooks yet: {error}");
             }
             tasks.start("sources", parts::read_sources(reading, awaited, workers.clone()));
-            let (receiver, document) = (web::Data::new(receiver), web::Data::new(Document(openapi::text().into())));
+            let receiver = web::Data::new(receiver);
             server::bind(&listener, address, stall, move |app| {
                 shared(app);
                 app.configure(routes::ahead_of_all)
@@ -318,15 +321,17 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
                     .app_data(reader.clone())
                     .app_data(queue.clone())
                     .app_data(kept.clone())
-                    .app_data(receiver.clone())
-                    .app_data(document.clone());
+                    .app_data(receiver.clone());
                 routes::all(&mut ServiceConfig::new(app));
             })
         }
-        None => server::bind(&listener, address, stall, move |app| {
-            shared(app);
-            routes::of_a_process(&mut ServiceConfig::new(app));
-        }),
+        None => {
+            let routes = if plays(Role::Admin) { routes::of_an_admin } else { routes::of_a_process };
+            server::bind(&listener, address, stall, move |app| {
+                shared(app);
+                routes(&mut ServiceConfig::new(app));
+            })
+        }
     }
     .with_context(|| format!("cannot listen on {address}"))?;
     tasks.start("server", async { bound.server.await.context("the server failed") });

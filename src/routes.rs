@@ -1,10 +1,9 @@
-//! Every route of the realtime service on one page, and the headers that all answers share.
+//! Every route of the realtime service on one page.
 //! Knows nothing of what the handlers need; the composition root puts that beside the routes.
 
 use std::collections::HashMap;
 
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::middleware::DefaultHeaders;
 use actix_web::{HttpRequest, HttpResponse, ResponseError, web};
 use pipecast_http::{Code, Problem};
 use utoipa::openapi::{OpenApi, PathItem};
@@ -26,10 +25,9 @@ pub fn all(config: &mut ServiceConfig) {
         .configure(status::routes)
         .configure(webhooks::routes)
         .map(|routes| routes.service(web::resource("/").guard(page::is_asked_for).to(show_page)))
-        .service(scope("/api/v1").wrap(safe_headers()).configure(pipelines::routes).configure(executions::routes))
+        .service(scope("/api/v1").configure(pipelines::routes).configure(executions::routes))
         .service(
             scope("")
-                .wrap(safe_headers())
                 .configure(health::routes)
                 .configure(service::routes)
                 .configure(docs::routes)
@@ -44,7 +42,6 @@ pub fn of_a_process(config: &mut ServiceConfig) {
         .app_data(path_errors())
         .service(
             scope("")
-                .wrap(safe_headers())
                 .configure(health::routes)
                 .route("/", web::get().to(service::show_process))
                 .route("/metrics", web::get().to(metrics::show_metrics)),
@@ -52,17 +49,17 @@ pub fn of_a_process(config: &mut ServiceConfig) {
         .default_service(web::to(|request: HttpRequest| async move { Methods::refuse(&request) }));
 }
 
+/// The routes of an admin alone beside its API: those of any process, and the document with its readers.
+pub fn of_an_admin(config: &mut ServiceConfig) {
+    config
+        .configure(docs::routes)
+        .route("/redoc/{file}", web::get().to(show_redoc_file))
+        .configure(of_a_process);
+}
+
 /// A part of a path that is no id is a problem like any other.
 fn path_errors() -> web::PathConfig {
     web::PathConfig::default().error_handler(|error, _| Problem::new(Code::Malformed).detail(error.to_string()).into())
-}
-
-/// Set on every answer that does not set them itself.
-fn safe_headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((header::X_FRAME_OPTIONS, "DENY"))
 }
 
 /// Which methods each path of the document has, for those who come with another one.
@@ -99,6 +96,11 @@ impl Methods {
         }
         response
     }
+}
+
+/// Redoc's script, which is a part of the page's build.
+async fn show_redoc_file(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    page::page(&request).ok_or_else(|| Problem::new(Code::NotFound))
 }
 
 /// The page and its files, which have every address that nobody else has; else no path, or a path without this method.

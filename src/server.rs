@@ -1,4 +1,4 @@
-//! The HTTP listener: binds, configures each connection, and hands out a handle to stop it.
+//! The HTTP listener: binds, configures each connection, dresses every answer, and hands out a handle to stop it.
 //! Knows nothing of routes and owns no dependency of theirs.
 
 use std::any::Any;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle, Service};
 use actix_web::http::uri::{PathAndQuery, Uri};
-use actix_web::http::{KeepAlive, Method};
+use actix_web::http::{KeepAlive, Method, StatusCode};
 use actix_web::rt::net::TcpStream;
 use actix_web::{App, HttpServer, ResponseError, dev::ServiceRequest, web};
 use futures_util::future::{Either, ready};
@@ -16,6 +16,9 @@ use socket2::{SockRef, TcpKeepalive};
 use tracing::warn;
 
 use crate::config;
+
+mod cors;
+mod headers;
 
 /// Longest path and query, in bytes: what most proxies pass on.
 const LONGEST_ADDRESS: usize = 8 << 10;
@@ -42,20 +45,28 @@ pub fn bind(
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<Bound> {
     let max_head = usize::try_from(settings.max_head).unwrap_or(usize::MAX);
+    let (origins, is_behind_tls) = (settings.cors_origins.clone(), settings.is_behind_tls());
     let app = move || {
         App::new()
+            .wrap(cors::pages_of(&origins))
             .wrap_fn(move |mut request, service| {
-                if let Err(problem) = check_head(&request, max_head) {
-                    return Either::Left(ready(Ok(request.into_response(problem.error_response()))));
+                let answering = match check_head(&request, max_head) {
+                    Ok(()) => {
+                        trim_trailing_slash(&mut request);
+                        answer_head_like_get(&mut request);
+                        Either::Left(service.call(request))
+                    }
+                    Err(problem) => Either::Right(ready(Ok(request.into_response(problem.error_response()).map_into_right_body()))),
+                };
+                async move {
+                    let mut response = answering.await?;
+                    witness::look_at(&response);
+                    // A socket is no answer that a browser could do anything with.
+                    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                        headers::dress(response.headers_mut(), is_behind_tls);
+                    }
+                    Ok(response)
                 }
-                trim_trailing_slash(&mut request);
-                answer_head_like_get(&mut request);
-                let answering = service.call(request);
-                Either::Right(async move {
-                    let answer = answering.await?;
-                    witness::look_at(&answer);
-                    Ok(answer)
-                })
             })
             .configure(routes.clone())
     };

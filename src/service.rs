@@ -21,11 +21,17 @@ pub struct Service {
 
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Links {
+    #[schema(example = "/docs")]
     docs: &'static str,
+    #[schema(example = "/api/openapi.json")]
     openapi: &'static str,
+    #[schema(example = "/health")]
     health: &'static str,
+    #[schema(example = "/metrics")]
     metrics: &'static str,
+    #[schema(example = "/api/v1/pipelines")]
     pipelines: &'static str,
+    #[schema(example = "/ws/monitor")]
     monitor: &'static str,
 }
 

@@ -97,7 +97,6 @@ fn answer(id: PipelineId, last: &Arc<Last>, request: &HttpRequest) -> HttpRespon
     let is_known = is_known(request.headers().get(header::IF_NONE_MATCH), tag);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-cache")));
-    response.insert_header((header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")));
     if let Ok(tag) = HeaderValue::from_maybe_shared(tag.clone()) {
         response.insert_header((header::ETAG, tag));
     }
@@ -121,10 +120,7 @@ fn unknown(id: PipelineId) -> HttpResponse {
         id: None,
         more: Map::new(),
     };
-    HttpResponse::Ok()
-        .insert_header((header::CACHE_CONTROL, "no-cache"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .json(nothing)
+    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(nothing)
 }
 
 fn render(id: PipelineId, last: &Last) -> Bytes {

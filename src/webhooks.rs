@@ -12,7 +12,6 @@ mod reading;
 mod receive;
 mod trust;
 
-use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, guard, post, web};
 use pipecast_fabric::Queue;
 use pipecast_http::{Code, Problem};
@@ -62,9 +61,15 @@ pub fn plain_routes(config: &mut web::ServiceConfig) {
 #[utoipa::path(
     tag = "webhooks",
     params(("host" = Host, Path, description = "`github` or `gitlab`")),
-    request_body(content = String, content_type = "application/json", description = "As the host sends it, signed"),
+    request_body(
+        content = Object,
+        content_type = "application/json",
+        description = "As the host sends it, signed",
+        example = json!({"zen": "Keep it logically awesome.", "hook_id": 1}),
+    ),
     responses(
         (status = 202, body = Receipt),
+        (status = 404, description = "No such host", body = pipecast_http::problem::Body),
         (status = 401, description = "No or a wrong signature, or another kind of host", body = pipecast_http::problem::Body),
         (status = 408, description = "The body did not arrive in time", body = pipecast_http::problem::Body),
         (status = 413, description = "Larger than `webhooks.max_body`", body = pipecast_http::problem::Body),
@@ -91,10 +96,19 @@ async fn receive_delivery(
 #[utoipa::path(
     tag = "webhooks",
     params(("host" = Host, Path, description = "`github` or `gitlab`"), ("source_key" = String, Path, description = "As in the configuration")),
-    request_body(content = String, content_type = "application/json", description = "As the host sends it, signed"),
+    request_body(
+        content = Object,
+        content_type = "application/json",
+        description = "As the host sends it, signed",
+        example = json!({"zen": "Keep it logically awesome.", "hook_id": 1}),
+    ),
     responses(
         (status = 202, body = Receipt),
+        (status = 404, description = "No such host", body = pipecast_http::problem::Body),
         (status = 401, description = "No or a wrong signature, or no such source", body = pipecast_http::problem::Body),
+        (status = 408, description = "The body did not arrive in time", body = pipecast_http::problem::Body),
+        (status = 413, description = "Larger than `webhooks.max_body`", body = pipecast_http::problem::Body),
+        (status = 415, description = "Compressed", body = pipecast_http::problem::Body),
         (status = 503, description = "Not durable; send it again after Retry-After", body = pipecast_http::problem::Body),
     )
 )]
@@ -120,11 +134,9 @@ fn parse_host(word: &str) -> Result<Host, Problem> {
 }
 
 fn accepted(received: Received) -> HttpResponse {
-    HttpResponse::Accepted()
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .json(Receipt {
-            status: "received",
-            delivery_id: received.id,
-            durability: received.durability.word(),
-        })
+    HttpResponse::Accepted().json(Receipt {
+        status: "received",
+        delivery_id: received.id,
+        durability: received.durability.word(),
+    })
 }

@@ -6,8 +6,7 @@
 
 use std::ops::Deref;
 
-use actix_web::http::header;
-use actix_web::middleware::{DefaultHeaders, from_fn};
+use actix_web::middleware::from_fn;
 use pipecast_http::caller::admit;
 use pipecast_http::{Code, Fault, Problem};
 use pipecast_store::Reader;
@@ -21,6 +20,7 @@ mod batch;
 mod dead_letters;
 mod deleted;
 mod deliveries;
+mod endpoints;
 mod keys;
 mod me;
 mod members;
@@ -38,12 +38,13 @@ mod tokens;
 mod transfer;
 mod users;
 
+pub use endpoints::Endpoints;
+
 /// All routes of the admin.
 pub fn routes(config: &mut ServiceConfig) {
     config.service(
         scope("/admin/v1")
             .wrap(from_fn(admit))
-            .wrap(headers())
             .configure(setup::routes)
             .configure(keys::routes)
             .configure(sessions::routes)
@@ -61,16 +62,8 @@ pub fn routes(config: &mut ServiceConfig) {
             .configure(projects::routes)
             .configure(pipelines::routes),
     );
-    config.service(scope("/api/ws-tickets").wrap(from_fn(admit)).wrap(headers()).configure(tickets::routes));
-}
-
-/// Nothing of this is to be kept by anybody between us and the caller.
-fn headers() -> DefaultHeaders {
-    DefaultHeaders::new()
-        .add((header::CACHE_CONTROL, "no-store"))
-        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .add((header::REFERRER_POLICY, "no-referrer"))
-        .add((header::X_FRAME_OPTIONS, "DENY"))
+    config.service(scope("/api/ws-tickets").wrap(from_fn(admit)).configure(tickets::routes));
+    config.service(scope("/api/v1/settings").wrap(from_fn(admit)).configure(endpoints::routes));
 }
 
 /// Reads the primary: who has changed something sees it in the next answer, wherever lists are read.

@@ -35,6 +35,8 @@ pub struct Server {
     pub public_url: Option<String>,
     /// Whether browsers reach it without TLS, on a private network.
     pub plain_http: bool,
+    /// Origins of pages, besides our own, that may read answers: `https://dash.example.org`, compared exactly.
+    pub cors_origins: Vec<String>,
     /// Who may read without an account.
     pub anonymous_reading: AnonymousReading,
     /// How long a shutdown keeps serving, not ready.
@@ -54,8 +56,62 @@ impl Server {
         }
     }
 
+    /// Whether browsers reach it by https, as far as it has been told.
+    pub fn is_behind_tls(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// The first of `cors_origins` that no browser would ever send as the origin of a page.
+    pub fn unfit_origin(&self) -> Option<&str> {
+        self.cors_origins.iter().map(String::as_str).find(|origin| !is_sent_by_browsers(origin))
+    }
+
     /// Whose access tokens are good here.
     pub fn issuer(&self) -> &str {
         self.public_url.as_deref().unwrap_or("pipecast")
+    }
+}
+
+/// Whether text is scheme and host (RFC 6454, section 6.2), with neither path nor usual port, in the letters that browsers use.
+fn is_sent_by_browsers(origin: &str) -> bool {
+    let (host, usual_port) = match (origin.strip_prefix("https://"), origin.strip_prefix("http://")) {
+        (Some(host), _) => (host, ":443"),
+        (_, Some(host)) => (host, ":80"),
+        _ => return false,
+    };
+    let is_letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || ".-:[]".contains(letter);
+    !host.is_empty() && host.chars().all(is_letter) && !host.ends_with(usual_port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_what_browsers_send() {
+        for origin in [
+            "https://dash.example.org",
+            "http://localhost:3000",
+            "https://[::1]:8443",
+            "https://x.example:80",
+        ] {
+            assert!(is_sent_by_browsers(origin), "{origin}");
+        }
+        for other in [
+            "*",
+            "null",
+            "",
+            "https://",
+            "dash.example.org",
+            "https://*.example.org",
+            "https://dash.example.org/",
+            "https://Dash.example.org",
+            "https://dash.example.org:443",
+            "http://localhost:80",
+            "https://a@dash.example.org",
+            "ftp://dash.example.org",
+        ] {
+            assert!(!is_sent_by_browsers(other), "{other}");
+        }
     }
 }

@@ -116,6 +116,21 @@ impl Request {
         traces::look_at(method, path, headers, body, answer.status, &answer.body, &cookies);
         answer
     }
+
+    /// Sends it and waits for the head of the answer alone: a stream has no end.
+    pub async fn send_for_head(self, address: SocketAddr) -> Answer {
+        let mut stream = TcpStream::connect(address).await.expect("the server listens");
+        stream.write_all(self.head(address).as_bytes()).await.expect("the server reads");
+        stream.write_all(&self.body).await.expect("the server reads");
+        let mut head = Vec::new();
+        let reading = async {
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(stream.read_u8().await.expect("a whole head"));
+            }
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("an answer in time");
+        Answer::parse(&head)
+    }
 }
 
 impl Answer {
@@ -124,6 +139,10 @@ impl Answer {
         let mut bytes = Vec::new();
         // A reset after the answer is an end like any other.
         let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.expect("an answer in time");
+        Answer::parse(&bytes)
+    }
+
+    fn parse(bytes: &[u8]) -> Answer {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a head in ASCII");
         let mut lines = head.lines();
@@ -145,6 +164,12 @@ impl Answer {
 
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Every value of a header, in the order in which they came.
+    pub fn headers<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        let own = self.headers.iter().filter(move |(own, _)| own == name);
+        own.map(|(_, value)| value.as_str()).collect()
     }
 
     pub fn json(&self) -> Value {

@@ -190,6 +190,8 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         ("get", "/admin/v1/settings", None, "", admin(200)),
         ("get", "/admin/v1/settings/{key}", None, "", admin(404)),
         ("patch", "/admin/v1/settings/{key}", Some("{}"), "", admin(404)),
+        // The document says the same to everybody.
+        ("get", "/api/v1/settings/api-endpoints", None, "", [403, 401, 401, 200, 200, 200, 200, 200, 200]),
         ("get", "/admin/v1/retention-policies", None, "", admin(200)),
         ("post", "/admin/v1/retention-policies", Some("{}"), "", admin(422)),
         ("get", "/admin/v1/retention-policies/{project_id}", None, "", admin(404)),

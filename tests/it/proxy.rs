@@ -14,8 +14,8 @@ use crate::live::run;
 use crate::socket::{Socket, Stream};
 
 /// A running nginx. Dropped, it is killed.
-struct Proxy {
-    address: SocketAddr,
+pub struct Proxy {
+    pub address: SocketAddr,
     master: Child,
     _room: tempfile::TempDir,
 }
@@ -23,6 +23,14 @@ struct Proxy {
 impl Proxy {
     /// In front of `edges` and `admin`, with the parameters that the deployed servers have.
     fn start(edges: &[SocketAddr], admin: SocketAddr) -> Proxy {
+        let address = nobody();
+        Proxy::start_at(address, edges, admin, |here| {
+            fs::write(here.join("listen.conf"), format!("listen {address};\n")).unwrap();
+        })
+    }
+
+    /// The same at `address`, where what `lay` puts into the folder `here` makes it listen.
+    pub fn start_at(address: SocketAddr, edges: &[SocketAddr], admin: SocketAddr, lay: impl FnOnce(&Path)) -> Proxy {
         let room = tempfile::tempdir().unwrap();
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         for folder in ["here", "run"] {
@@ -30,8 +38,7 @@ impl Proxy {
         }
         fs::copy(root.join("frontend-proxy.conf"), room.path().join("frontend-proxy.conf")).unwrap();
         fs::copy(root.join("deploy/proxy/nginx.conf"), room.path().join("nginx.conf")).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        fs::write(room.path().join("here/listen.conf"), format!("listen {address};\n")).unwrap();
+        lay(&room.path().join("here"));
         let deployed = fs::read_to_string(root.join("deploy/proxy/compose/upstreams.conf")).unwrap();
         let upstreams = upstreams(&deployed, edges, admin);
         fs::write(room.path().join("here/upstreams.conf"), upstreams).unwrap();
@@ -80,7 +87,7 @@ fn upstreams(deployed: &str, edges: &[SocketAddr], admin: SocketAddr) -> String 
 }
 
 /// An edge as it is deployed behind the proxy.
-async fn edge() -> TestApp {
+pub async fn edge() -> TestApp {
     TestApp::start_with(|config| {
         config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
         config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
@@ -89,7 +96,7 @@ async fn edge() -> TestApp {
 }
 
 /// An address at which nobody listens.
-fn nobody() -> SocketAddr {
+pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 

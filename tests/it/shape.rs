@@ -98,7 +98,7 @@ fn root() -> &'static Path {
 }
 
 /// Every Rust file below `folder`, relative to the project, with its text.
-fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+pub fn sources(folder: &str) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     let mut folders = vec![root().join(folder)];
     while let Some(folder) = folders.pop() {

@@ -57,6 +57,7 @@ pub(super) struct Results<I> {
 
 /// What became of one.
 #[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = BatchOutcome)]
 struct Outcome<I> {
     id: I,
     /// As if it had been asked for by itself.

@@ -198,7 +198,7 @@ async fn find_delivery(
     tag = "deliveries",
     params(("delivery_id" = String, Path, format = "uuid")),
     responses(
-        (status = 200, body = String, content_type = "application/octet-stream"),
+        (status = 200, body = String, content_type = "application/octet-stream", example = json!("{\"action\":\"completed\"}")),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody, description = "There is no such delivery, or its body has been taken away"),

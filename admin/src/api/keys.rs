@@ -14,7 +14,15 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// Public keys of our access tokens, as JWKS (RFC 7517). Look again for a `kid` that is not among them.
-#[utoipa::path(tag = "sessions", responses((status = 200, body = Object, description = "Ed25519 keys, the newest first")))]
+#[utoipa::path(
+    tag = "sessions",
+    responses((
+        status = 200,
+        body = Object,
+        description = "Ed25519 keys, the newest first",
+        example = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": "01a1fd56", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}),
+    ))
+)]
 #[get("/jwks.json")]
 async fn list_keys(_: Query<Nothing>, gatekeeper: web::Data<Gatekeeper>) -> Result<HttpResponse, Problem> {
     let keys = gatekeeper.jwks().await?;

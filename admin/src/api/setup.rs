@@ -6,8 +6,9 @@ use pipecast_auth::Shown;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Faults, Input, Problem, Query, Visit};
+use pipecast_model::UserId;
 use pipecast_store::audit::Actor;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::me::check_name;
@@ -16,6 +17,12 @@ use crate::accounts::{Accounts, Founder};
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config.service(find_setup).service(set_up);
+}
+
+/// Who is the first admin now.
+#[derive(Serialize, utoipa::ToSchema)]
+struct FirstAdmin {
+    user_id: UserId,
 }
 
 /// The first admin.
@@ -51,7 +58,7 @@ async fn find_setup(_: Query<Nothing>, accounts: web::Data<Accounts>) -> Result<
     tag = "sessions",
     request_body = Setup,
     responses(
-        (status = 201, description = "They can log in"),
+        (status = 201, body = FirstAdmin, description = "They can log in"),
         (status = 404, body = ProblemBody, description = "There has been an admin, or the token is wrong or older than an hour"),
         (status = 422, body = ProblemBody),
     )
@@ -65,5 +72,5 @@ async fn set_up(visit: Visit, setup: Input<Setup>, accounts: web::Data<Accounts>
         password: Shown::new(password),
     };
     let id = accounts.set_up(&token, &founder, visit.by(Actor::Anonymous)).await?;
-    Ok(HttpResponse::Created().json(serde_json::json!({ "user_id": id })))
+    Ok(HttpResponse::Created().json(FirstAdmin { user_id: id }))
 }

@@ -66,6 +66,11 @@ impl FromRequest for IfMatch {
     }
 }
 
+/// Whether the client has what goes under this tag.
+pub fn is_known(request: &HttpRequest, own: &str) -> bool {
+    tags(request, &header::IF_NONE_MATCH).iter().any(|tag| tag == own || tag == "*")
+}
+
 /// That somebody has changed it meanwhile, and to what version.
 pub fn stale(version: i64) -> Problem {
     let own = etag(version);
@@ -87,7 +92,7 @@ pub fn show_as_it_is<T: Serialize>(request: &HttpRequest, body: &T) -> HttpRespo
 }
 
 fn answer(request: &HttpRequest, own: String, body: Vec<u8>) -> HttpResponse {
-    let is_known = tags(request, &header::IF_NONE_MATCH).iter().any(|tag| *tag == own || tag == "*");
+    let is_known = is_known(request, &own);
     let mut response = if is_known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response.insert_header((header::ETAG, own));
     response.insert_header((header::CACHE_CONTROL, "no-cache"));

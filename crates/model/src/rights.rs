@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 #[error("{0:?} is not one of {1}")]
 pub struct UnknownWord(String, String);
 
+// A word is a token and no literal: what derives the schema does not see through the group that a literal comes in.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:tt,)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
         #[sqlx(type_name = "TEXT")]

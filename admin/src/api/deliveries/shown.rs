@@ -45,6 +45,7 @@ pub(super) struct Delivery {
     #[schema(example = "applied")]
     outcome: String,
     /// Why, where there is a why.
+    #[schema(example = "the body is no workflow run")]
     detail: Option<String>,
     /// How often it was tried until it took effect.
     attempts: i64,
@@ -89,6 +90,7 @@ impl From<Listed> for Delivery {
 
 /// A topic that a delivery changed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
+#[schema(as = TopicChange)]
 pub(super) struct Change {
     /// `pipeline:ID` or `execution:ID`.
     #[schema(value_type = String, example = "pipeline:42")]
@@ -106,6 +108,7 @@ pub(super) struct DeliveryInFull {
     #[serde(flatten)]
     delivery: Delivery,
     /// Those of its headers that are kept.
+    #[schema(example = json!({"x-github-event": "workflow_run"}))]
     headers: BTreeMap<String, String>,
     /// What it changed.
     changes: Vec<Change>,

@@ -41,13 +41,14 @@ pub(crate) async fn fragile() -> MutexGuard<'static, Broker> {
     broker.lock().await
 }
 
-/// An authority, and a certificate for `localhost` that it has signed.
+/// An authority, a certificate for `localhost` that it has signed, and another authority.
 fn certify(directory: &Path) {
     let script = r#"
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
         openssl req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout broker.key -out broker.csr
         printf 'subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n' > extensions
-        openssl x509 -req -days 2 -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out broker.pem"#;
+        openssl x509 -req -days 2 -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -extfile extensions -out broker.pem
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=another -keyout another.key -out another.pem"#;
     let made = Command::new("sh").args(["-ec", script]).current_dir(directory).output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
@@ -180,7 +181,17 @@ impl Broker {
 
     /// The authority that has signed its certificate, in PEM.
     pub(crate) fn ca(&self) -> String {
-        std::fs::read_to_string(self.directory.join("ca.pem")).unwrap()
+        std::fs::read_to_string(self.file("ca.pem")).unwrap()
+    }
+
+    /// One that has signed nothing of it.
+    pub(crate) fn another_ca(&self) -> String {
+        std::fs::read_to_string(self.file("another.pem")).unwrap()
+    }
+
+    /// A file of its own: `ca.pem`, `another.pem`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// A connection of the test's own, to look and to meddle.

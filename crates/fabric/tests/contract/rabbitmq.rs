@@ -258,13 +258,20 @@ async fn a_message_that_is_too_large_for_the_broker_is_refused_and_the_next_is_n
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_tls_the_certificate_must_come_from_a_known_authority() {
+async fn with_tls_the_certificate_must_be_this_brokers_and_come_from_a_known_authority() {
     let broker = broker::shared().await;
     let mut options = options(broker, &fresh_prefix(), Limits::default());
     options.url = broker.tls_url();
-    let unknown = RabbitmqQueue::open(options.clone()).await.unwrap();
-    assert!(matches!(unknown.send(Lane::Urgent, text(1)).await, Err(Error::Unavailable { .. })));
-    unknown.close().await;
+    let of_another_name = broker.tls_url().replace("localhost", "127.0.0.1");
+    for (url, ca) in [
+        (broker.tls_url(), None),
+        (broker.tls_url(), Some(broker.another_ca())),
+        (of_another_name, Some(broker.ca())),
+    ] {
+        let stranger = RabbitmqQueue::open(RabbitmqOptions { url, ca, ..options.clone() }).await.unwrap();
+        assert!(matches!(stranger.send(Lane::Urgent, text(1)).await, Err(Error::Unavailable { .. })));
+        stranger.close().await;
+    }
 
     options.ca = Some(broker.ca());
     let queue = RabbitmqQueue::open(options).await.unwrap();

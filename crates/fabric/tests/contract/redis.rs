@@ -333,10 +333,11 @@ async fn a_topic_that_is_let_go_and_wanted_again_at_once_is_heard() {
     }
 }
 
-/// An authority and a certificate for 127.0.0.1, as `openssl` makes them.
+/// An authority, a certificate for 127.0.0.1 that it has signed, and another authority, as `openssl` makes them.
 fn certificates(directory: &std::path::Path) {
     const SCRIPT: &str = "set -e
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=authority -keyout ca.key -out ca.pem
+        openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=another -keyout another.key -out another.pem
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=redis -keyout redis.key -out redis.csr
         printf 'subjectAltName=IP:127.0.0.1' > names
         openssl x509 -req -in redis.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out redis.pem";
@@ -345,7 +346,7 @@ fn certificates(directory: &std::path::Path) {
 }
 
 #[tokio::test]
-async fn over_tls_a_server_is_believed_only_with_a_certificate_of_a_known_authority() {
+async fn over_tls_a_server_is_believed_only_with_a_certificate_of_its_own_from_a_known_authority() {
     let directory = tempfile::tempdir().unwrap();
     certificates(directory.path());
     let file = |name: &str| directory.path().join(name).display().to_string();
@@ -369,10 +370,16 @@ async fn over_tls_a_server_is_believed_only_with_a_certificate_of_a_known_author
         ..server.options()
     };
 
-    let stranger = Redis::open(options(None)).unwrap();
+    let of_another_name = RedisOptions {
+        url: format!("rediss://localhost:{tls_port}"),
+        ..options(Some(std::fs::read(file("ca.pem")).unwrap()))
+    };
+    let of_another_authority = options(Some(std::fs::read(file("another.pem")).unwrap()));
     let known = Redis::open(options(Some(std::fs::read(file("ca.pem")).unwrap()))).unwrap();
 
-    assert!(stranger.check().await.is_err());
+    for stranger in [options(None), of_another_authority, of_another_name] {
+        assert!(Redis::open(stranger).unwrap().check().await.is_err());
+    }
     known.check().await.unwrap();
     let (bus, cache) = (RedisBus::open(&known), RedisCache::open(&known));
     assert!(offer(&cache, 5).await);

@@ -83,7 +83,7 @@ impl Reader {
 
     /// One row.
     pub async fn find_audit(&self, seq: i64) -> Result<Option<Row>> {
-        let rows = self.list_audit_after(seq - 1, 1).await?;
+        let rows = self.list_audit_after(seq.saturating_sub(1), 1).await?;
         Ok(rows.into_iter().next().filter(|row| row.seq == seq))
     }
 
