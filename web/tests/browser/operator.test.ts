@@ -153,7 +153,7 @@ describe.skipIf(reason)('an operator', () => {
     const hers = await openPage(browser, `${service.url}/manage`);
     await signIn(hers.page, { name: 'grace', password: 'a sentence for somebody' });
     const offered = await hers.page.getByRole('navigation', { name: 'Administration' }).getByRole('link').allInnerTexts();
-    expect(offered).toEqual(['Deliveries', 'Projects', 'Tokens', 'My account']);
+    expect(offered).toEqual(['Deliveries', 'Projects', 'Pipelines', 'Tokens', 'My account']);
     await hers.close();
 
     await page.getByRole('button', { name: 'Remove grace' }).click();
