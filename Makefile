@@ -28,7 +28,7 @@ check: ## The quick part of `make test`: format and lints
 page: ## Build web/dist, the page that the binary carries
 	@deploy/page.sh
 
-bench: ## Measure against floors in the same run and print ratios (about 15 minutes)
+bench: ## Measure against floors in the same run and print ratios (about 20 minutes)
 	@deploy/bench.sh
 
 perf: ## Ask every endpoint through nginx and the topology; p50, p95 and p99 beside what the earlier services promised

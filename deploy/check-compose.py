@@ -15,8 +15,25 @@ def interpolated(text):
     return re.sub(r"(?<!\$)\$\{[A-Z_]+(?::([-?])([^}]*))?\}", lambda found: found[2] if found[1] == "-" else "0" * 48, text)
 
 
-def wrongs(text):
+def laid_over(base, over):
+    """As compose reads a second file: its ports are added, and its volumes take the place of those at the same path."""
+    for name, more in over["services"].items():
+        service = base["services"][name]
+        service["ports"] = service.get("ports", []) + more.pop("ports", [])
+        paths = {volume.split(":")[1]: volume for volume in service.get("volumes", []) + more.pop("volumes", [])}
+        service["volumes"] = list(paths.values())
+        assert not more, f"{name} changes {sorted(more)}"
+    return base
+
+
+def wrongs(text, over=None):
     merged = yaml.safe_load(interpolated(text))
+    if over:
+        merged = laid_over(merged, yaml.safe_load(interpolated(over)))
+        if [port.split(":", 1)[1] for port in merged["services"]["proxy"]["ports"]] != ["8080:8080", "443:8443"]:
+            yield "the redirect of deploy/proxy/tls leads to 443, and its listen.conf is not published there"
+        if "./deploy/proxy/here:/etc/pipecast/here:ro" not in merged["services"]["proxy"]["volumes"]:
+            yield "the proxy does not read deploy/proxy/here"
     parsed = PyCompose.from_yaml(yaml.safe_dump(merged))
     for check in (parsed.validate_networks, parsed.validate_volumes, parsed.validate_secrets, parsed.validate_configs):
         check()
@@ -43,5 +60,5 @@ def wrongs(text):
 
 
 if __name__ == "__main__":
-    found = list(wrongs(open(sys.argv[1], encoding="utf-8").read()))
-    sys.exit("\n".join(f"{sys.argv[1]}: {wrong}" for wrong in found) or 0)
+    texts = [open(file, encoding="utf-8").read() for file in sys.argv[1:]]
+    sys.exit("\n".join(f"{sys.argv[-1]}: {wrong}" for wrong in wrongs(*texts)) or 0)

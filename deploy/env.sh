@@ -24,9 +24,14 @@ SEALING_SECRET=$(sealing)
 # What Git hosts sign their deliveries with: paste them into the hook's settings.
 GITHUB_WEBHOOK_SECRET=$(secret)
 GITLAB_WEBHOOK_SECRET=$(secret)
-# Where the proxy listens on this machine. Whoever reaches it may read everything: put access control in front before you open it.
+# Where the proxy listens on this machine.
 PIPECAST_BIND=127.0.0.1
 PIPECAST_PORT=8080
+# Whoever reaches it may read everything. "loopback" instead: whoever signs in. Set that, or put access control in front, before you open it.
+PIPECAST_ANONYMOUS_READING=everyone
+# What browsers show for it, exactly: nobody signs in under another name. false once that begins with https://, and only then.
+PIPECAST_PUBLIC_URL=http://127.0.0.1:8080
+PIPECAST_PLAIN_HTTP=true
 END
 mv .env.new .env
 echo "deploy/env.sh: wrote .env with fresh passwords"

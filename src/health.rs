@@ -78,13 +78,26 @@ pub struct Health {
 /// The dependencies by name.
 type Seen = BTreeMap<&'static str, Look>;
 
+/// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody
+/// has brought yet), `unknown` or `down` (also a spool that could not write within the last ten seconds).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[schema(as = DependencyState)]
+enum State {
+    Ok,
+    Behind,
+    Full,
+    Missing,
+    Unknown,
+    Down,
+}
+
 /// How a dependency is doing.
 #[derive(Clone, Debug, Serialize, utoipa::ToSchema)]
 #[schema(as = Dependency)]
 pub struct Look {
-    /// `ok`, `behind` (a replica that lags and is left alone), `full` (a spool at 80 % of what it may hold), `missing` (a schema that nobody has brought yet), `unknown` or `down` (also a spool that could not write within the last ten seconds).
-    #[schema(example = "ok")]
-    state: &'static str,
+    /// What it is in.
+    state: State,
     /// How long it took to answer.
     latency_ms: f64,
     /// Messages that wait, where it is a queue.
@@ -123,8 +136,8 @@ struct Liveness {
 
 impl Duty {
     fn is_met(self, seen: &Seen) -> bool {
-        let is_ok = |name| seen.get(name).is_some_and(|look| look.state == "ok");
-        let is_missing = seen.get("schema").is_some_and(|look| look.state == "missing");
+        let is_ok = |name| seen.get(name).is_some_and(|look| look.state == State::Ok);
+        let is_missing = seen.get("schema").is_some_and(|look| look.state == State::Missing);
         match self {
             Duty::Receive => is_ok("queue") || is_ok("spool"),
             Duty::Show => (is_ok("store") || is_ok("redis")) && !is_missing,
@@ -152,23 +165,24 @@ impl Dependency {
             Dependency::Store(reader) => ok_or_down(tokio::time::timeout(PATIENCE, reader.ping()).await),
             Dependency::Redis(redis) => ok_or_down(tokio::time::timeout(PATIENCE, redis.check()).await),
             Dependency::Queue(queue) => {
-                let answer = tokio::time::timeout(PATIENCE, depth_of(queue.as_ref())).await;
+                let answer = tokio::time::timeout(PATIENCE, depths(|lane| queue.depth(lane))).await;
                 let state = ok_or_down(answer.as_ref().map(Result::as_ref));
                 depth = answer.ok().and_then(Result::ok);
                 state
             }
             Dependency::Spool(spool) => {
-                depth = spooled_in(spool).await.ok();
+                // Counted in this process; that it cannot write is told by itself.
+                depth = depths(|lane| spool.spooled(lane)).await.ok();
                 match (spool.is_failing(), spool.is_nearly_full()) {
-                    (true, _) => "down",
-                    (false, true) => "full",
-                    (false, false) => "ok",
+                    (true, _) => State::Down,
+                    (false, true) => State::Full,
+                    (false, false) => State::Ok,
                 }
             }
             Dependency::Replica(replica) => match replica.standing() {
-                Standing::Serving => "ok",
-                Standing::Behind => "behind",
-                Standing::Down => "down",
+                Standing::Serving => State::Ok,
+                Standing::Behind => State::Behind,
+                Standing::Down => State::Down,
             },
         };
         Look::new(state, asked, depth)
@@ -176,7 +190,7 @@ impl Dependency {
 }
 
 impl Look {
-    fn new(state: &'static str, asked: Instant, depth: Option<BTreeMap<&'static str, u64>>) -> Look {
+    fn new(state: State, asked: Instant, depth: Option<BTreeMap<&'static str, u64>>) -> Look {
         Look {
             state,
             latency_ms: (asked.elapsed().as_secs_f64() * 1e6).round() / 1e3,
@@ -185,24 +199,19 @@ impl Look {
     }
 }
 
-async fn depth_of(queue: &dyn Queue) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>> {
-    let mut depth = BTreeMap::new();
+async fn depths<F>(of: impl Fn(Lane) -> F) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>>
+where
+    F: Future<Output = pipecast_fabric::Result<u64>>,
+{
+    let mut depths = BTreeMap::new();
     for lane in Lane::ALL {
-        depth.insert(lane.word(), queue.depth(lane).await?);
+        depths.insert(lane.word(), of(lane).await?);
     }
-    Ok(depth)
+    Ok(depths)
 }
 
-async fn spooled_in(spool: &SpooledQueue) -> pipecast_fabric::Result<BTreeMap<&'static str, u64>> {
-    let mut depth = BTreeMap::new();
-    for lane in Lane::ALL {
-        depth.insert(lane.word(), spool.spooled(lane).await?);
-    }
-    Ok(depth)
-}
-
-fn ok_or_down<T, E, F>(answer: Result<Result<T, E>, F>) -> &'static str {
-    if matches!(answer, Ok(Ok(_))) { "ok" } else { "down" }
+fn ok_or_down<T, E, F>(answer: Result<Result<T, E>, F>) -> State {
+    if matches!(answer, Ok(Ok(_))) { State::Ok } else { State::Down }
 }
 
 impl Health {
@@ -230,9 +239,9 @@ impl Health {
             .map(|dependency| async { (dependency.name(), dependency.look().await) });
         let mut seen: Seen = futures_util::future::join_all(looks).await.into_iter().collect();
         let schema = match *self.schema.borrow() {
-            Schema::Unknown => "unknown",
-            Schema::Missing => "missing",
-            Schema::There => "ok",
+            Schema::Unknown => State::Unknown,
+            Schema::Missing => State::Missing,
+            Schema::There => State::Ok,
         };
         seen.insert("schema", Look::new(schema, Instant::now(), None));
         let seen = Arc::new(seen);
@@ -243,7 +252,7 @@ impl Health {
     async fn report(&self, drain: &Drain) -> (bool, Report) {
         let seen = self.look().await;
         let does_its_work = self.duties.iter().all(|duty| duty.is_met(&seen));
-        let is_whole = seen.values().all(|look| look.state == "ok");
+        let is_whole = seen.values().all(|look| look.state == State::Ok);
         let status = match (drain.has_begun(), does_its_work, is_whole) {
             (true, ..) => "draining",
             (false, true, true) => "ok",
@@ -307,8 +316,8 @@ fn answer(status: StatusCode, body: &impl Serialize) -> HttpResponse {
 mod tests {
     use super::*;
 
-    fn met(duty: Duty, ok: &[&'static str], others: &[(&'static str, &'static str)]) -> bool {
-        let ok = ok.iter().map(|name| (*name, "ok"));
+    fn met(duty: Duty, ok: &[&'static str], others: &[(&'static str, State)]) -> bool {
+        let ok = ok.iter().map(|name| (*name, State::Ok));
         let seen = ok
             .chain(others.iter().copied())
             .map(|(name, state)| (name, Look::new(state, Instant::now(), None)));
@@ -317,20 +326,20 @@ mod tests {
 
     #[test]
     fn each_duty_has_its_own_needs() {
-        assert!(met(Duty::Receive, &["queue"], &[("store", "down"), ("redis", "down")]));
-        assert!(met(Duty::Receive, &["spool"], &[("queue", "down")]));
-        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", "down"), ("spool", "full")]));
+        assert!(met(Duty::Receive, &["queue"], &[("store", State::Down), ("redis", State::Down)]));
+        assert!(met(Duty::Receive, &["spool"], &[("queue", State::Down)]));
+        assert!(!met(Duty::Receive, &["store", "redis"], &[("queue", State::Down), ("spool", State::Full)]));
 
-        assert!(met(Duty::Show, &["store", "schema"], &[("redis", "down")]));
-        assert!(met(Duty::Show, &["redis"], &[("store", "down"), ("schema", "unknown")]));
-        assert!(!met(Duty::Show, &["store", "redis"], &[("schema", "missing")]));
-        assert!(!met(Duty::Show, &["queue"], &[("store", "down"), ("redis", "down")]));
+        assert!(met(Duty::Show, &["store", "schema"], &[("redis", State::Down)]));
+        assert!(met(Duty::Show, &["redis"], &[("store", State::Down), ("schema", State::Unknown)]));
+        assert!(!met(Duty::Show, &["store", "redis"], &[("schema", State::Missing)]));
+        assert!(!met(Duty::Show, &["queue"], &[("store", State::Down), ("redis", State::Down)]));
 
-        assert!(met(Duty::Work, &["store", "schema", "queue"], &[("redis", "down")]));
-        assert!(!met(Duty::Work, &["store", "schema"], &[("queue", "down")]));
-        assert!(!met(Duty::Work, &["store", "queue"], &[("schema", "missing")]));
+        assert!(met(Duty::Work, &["store", "schema", "queue"], &[("redis", State::Down)]));
+        assert!(!met(Duty::Work, &["store", "schema"], &[("queue", State::Down)]));
+        assert!(!met(Duty::Work, &["store", "queue"], &[("schema", State::Missing)]));
 
-        assert!(met(Duty::Keep, &["store", "schema"], &[("queue", "down")]));
-        assert!(!met(Duty::Keep, &["schema"], &[("store", "down")]));
+        assert!(met(Duty::Keep, &["store", "schema"], &[("queue", State::Down)]));
+        assert!(!met(Duty::Keep, &["schema"], &[("store", State::Down)]));
     }
 }

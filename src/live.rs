@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
 use pipecast_auth::Gatekeeper;
 use pipecast_fabric::Cache;
-use pipecast_http::{Caller, Code, Problem, TrustedProxies, witness};
+use pipecast_http::{Caller, Code, Onlooker, Problem, TrustedProxies, witness};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -303,8 +303,9 @@ async fn open_socket(
     let mux = topic
         .is_none()
         .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings), waits_for_token));
+    let onlooker = is_v1.then(|| Onlooker::of(&request)).flatten();
     let response = response.map_body(|_, _| {
-        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux);
+        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, onlooker);
         match (topic, greeting) {
             (None, _) if !is_v1 => socket.close(protocol::code::BAD_REQUEST, "bad_request: /ws needs the subprotocol pipecast.v1"),
             (_, Some(greeting)) if is_v1 => socket.say(&greeting),

@@ -50,6 +50,7 @@ pub fn document() -> utoipa::openapi::OpenApi {
         .into_utoipa_app()
         .openapi(Whole::openapi())
         .configure(pipecast_admin::api::routes)
+        .configure(routes::ahead_of_all)
         .configure(routes::all);
     let (_, mut document) = app.split_for_parts();
     for (path, operation) in by_hand::routes() {

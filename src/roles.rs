@@ -8,12 +8,8 @@ use actix_web::web;
 use anyhow::Context;
 use pipecast_admin::Worker;
 use pipecast_admin::accounts::Founder;
-use pipecast_admin::api::{Endpoints, Primary};
-use pipecast_admin::keeping::Keeping;
-use pipecast_admin::sources::Sources;
 use pipecast_auth::{Gatekeeper, Shown};
 use pipecast_http::Witness;
-use pipecast_store::Replica;
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -31,6 +27,8 @@ use crate::{openapi, routes, server, telemetry};
 
 pub mod archive;
 pub mod audit;
+mod databases;
+mod desk;
 mod fabric;
 pub mod keys;
 mod limits;
@@ -43,14 +41,13 @@ mod tuning;
 
 pub use running::Running;
 
+use databases::Databases;
+use desk::Desk;
 use fabric::Ports;
 use keys::Makes;
 use schema::Schema;
 use tasks::Tasks;
 use tuning::{Apply, Tuner};
-
-/// Connections that read for a process without the realtime role: one for what is announced, one for whoever asks how it is.
-const READERS_OF_A_WORKER: u32 = 2;
 
 /// A part of Pipecast that a process can play.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -115,26 +112,13 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     } = config;
 
     let keys = keys::open(&keys, &data_dir)?;
-    let mut options = store.options(&data_dir);
-    // A worker and an admin alone keep nothing on this machine.
-    if plays(Role::Realtime) || !options.is_shared() {
-        std::fs::create_dir_all(&data_dir).with_context(|| format!("cannot create data_dir {}", data_dir.display()))?;
-    }
-    if !plays(Role::Realtime) {
-        options.read_connections = options.read_connections.min(READERS_OF_A_WORKER);
-        options.read_url = None;
-    }
-    let lists = options.clone();
-    if options.read_url.is_some() {
-        // What is left to the primary is states, each of them once; and while the replica is away its share comes on top.
-        options.read_connections = options.read_connections.div_ceil(2);
-    }
-    let (reader, writer) = pipecast_store::connect(&options).await.context("cannot open the database")?;
-    let writer = Arc::new(writer);
-    let (lists, replica) = match Replica::connect(&lists, &reader).context("cannot use store.read_url")? {
-        Some((lists, replica)) => (lists, Some(replica)),
-        None => (reader.clone(), None),
-    };
+    let Databases {
+        options,
+        reader,
+        writer,
+        lists,
+        replica,
+    } = Databases::connect(&store, &data_dir, roles).await?;
     // An admin alone tells nobody of changes; it only needs somewhere to put what is replayed.
     let (ports, queue, redis) = if plays(Role::Realtime) || plays(Role::Worker) {
         let ports = Ports::open(fabric, &data_dir, webhooks.max_body, roles).await?;
@@ -145,7 +129,6 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         (None, queue, fabric::redis_alone(&fabric)?)
     };
 
-    let (opened, of_states) = ((reader.clone(), Arc::clone(&writer)), reader.clone());
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
@@ -193,21 +176,16 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     }
     let gatekeeper = Gatekeeper::new(reader.clone(), listener.issuer());
     tasks.start("gatekeeper", people::guard(Arc::clone(&gatekeeper), awaited.clone(), workers.clone()));
-    let accounts = match plays(Role::Admin) {
-        true => Some(web::Data::new(people::accounts(&auth, &reader, &writer, &gatekeeper, &keys)?)),
-        false => None,
-    };
     let witness = Arc::new(Witness::default());
     if plays(Role::Admin) || plays(Role::Realtime) {
         let (witness, queue) = (Arc::clone(&witness), Arc::clone(&queue));
         tasks.start("witness", people::witness(witness, queue, workers.clone()));
     }
-    let mut desks = None;
-    if let Some(accounts) = &accounts {
-        let sources = Sources::new(reader.clone(), Arc::clone(&writer), Arc::clone(&keys), listener.public_url.clone());
-        let keeping = Keeping::new(reader.clone(), Arc::clone(&writer));
-        desks = Some((accounts.clone(), web::Data::new(sources), web::Data::new(keeping)));
-        tasks.start("setup", people::offer_setup(Arc::clone(accounts), log.format, awaited.clone(), workers.clone()));
+    let mut desk = None;
+    if plays(Role::Admin) {
+        let accounts = Arc::new(people::accounts(&auth, &reader, &writer, &gatekeeper, &keys)?);
+        desk = Some(Desk::open(&base, Arc::clone(&accounts), &reader, &writer, &queue, &keys));
+        tasks.start("setup", people::offer_setup(accounts, log.format, awaited.clone(), workers.clone()));
     }
     // Before anything counts.
     let recorder = telemetry::start_metrics();
@@ -218,7 +196,10 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         tuned.push(Box::new(move |config| {
             tune.send_replace(parts::kept(&config.retention));
         }));
-        tasks.start("retention", parts::keep(settings, writer, reader.clone(), awaited.clone(), workers.clone()));
+        tasks.start(
+            "retention",
+            parts::keep(settings, Arc::clone(&writer), reader.clone(), awaited.clone(), workers.clone()),
+        );
     }
     if let Some(replica) = replica.clone() {
         tasks.start("replica", parts::watch_over(replica, workers.clone()));
@@ -232,33 +213,16 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     });
 
     let health = Health::new(parts::dependencies(&reader, replica, ports.as_ref()), parts::duties(roles), awaited.seen());
-    let settings = web::Data::new(parts::settings(&base, &opened.0, &opened.1));
-    let written = (
-        web::Data::from(Arc::clone(&opened.1)),
-        web::Data::from(Arc::clone(&queue)),
-        web::Data::new(Primary(opened.0.clone())),
-        web::Data::from(Arc::clone(&keys)),
-    );
     let shared = {
         let (recorder, health, drain) = (web::Data::new(recorder), web::Data::new(health), web::Data::new(drain.clone()));
         let (reading, proxies) = (web::Data::new(listener.anonymous_reading), web::Data::new(listener.trusted_proxies.clone()));
         let (site, gatekeeper) = (web::Data::new(listener.site()), web::Data::from(Arc::clone(&gatekeeper)));
         let witness = web::Data::from(witness);
-        let (document, text) = (openapi::document(), web::Data::new(Document(openapi::text().into())));
-        let (methods, endpoints) = (web::Data::new(Methods::of(&document)), web::Data::new(Endpoints::of(&document)));
+        let text = web::Data::new(Document(openapi::text().into()));
+        let methods = web::Data::new(Methods::of(&openapi::document()));
         move |app: &mut web::ServiceConfig| {
-            if let Some((accounts, sources, keeping)) = &desks {
-                let (writer, queue, reader, keys) = &written;
-                app.app_data(accounts.clone())
-                    .app_data(sources.clone())
-                    .app_data(keeping.clone())
-                    .app_data(settings.clone())
-                    .app_data(writer.clone())
-                    .app_data(queue.clone())
-                    .app_data(reader.clone())
-                    .app_data(endpoints.clone())
-                    .app_data(keys.clone());
-                pipecast_admin::api::routes(&mut ServiceConfig::new(app));
+            if let Some(desk) = &desk {
+                desk.mount(app);
             }
             app.app_data(recorder.clone())
                 .app_data(site.clone())
@@ -276,7 +240,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let (address, stall) = (listener.listen.at(Role::port(roles)), live.stall);
     let realtime = match ports.as_ref().filter(|_| plays(Role::Realtime)) {
         Some(ports) => {
-            let watch = Watch::open(watch.settings(), reader, ports.bus.as_ref(), Arc::clone(&ports.cache))
+            let watch = Watch::open(watch.settings(), reader.clone(), ports.bus.as_ref(), Arc::clone(&ports.cache))
                 .await
                 .context("cannot tap the bus")?;
             tasks.start("watch", {
@@ -296,15 +260,15 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     }
     let tuner = Tuner {
         base,
-        reader: opened.0.clone(),
+        reader: reader.clone(),
         apply: tuned,
     };
     tasks.start("settings", tuner.run(awaited.clone(), workers.clone()));
     let bound = match realtime {
         Some((watch, live, ports)) => {
             let kept = web::Data::new(Kept::new(watch.clone()));
-            let (watch, reader, queue) = (web::Data::new(watch), web::Data::new(lists), web::Data::from(Arc::clone(&ports.queue)));
-            let receiver = Receiver::new(webhooks, of_states, Arc::clone(&keys));
+            let (watch, lists, queue) = (web::Data::new(watch), web::Data::new(lists), web::Data::from(Arc::clone(&ports.queue)));
+            let receiver = Receiver::new(webhooks, reader.clone(), keys);
             let reading = receiver.reading();
             if awaited.is_there()
                 && let Err(error) = reading.read().await
@@ -315,10 +279,10 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
             let receiver = web::Data::new(receiver);
             server::bind(&listener, address, stall, move |app| {
                 shared(app);
-                app.configure(routes::ahead_of_all)
-                    .configure(live::configure(Arc::clone(&live)))
+                routes::ahead_of_all(&mut ServiceConfig::new(app));
+                app.configure(live::configure(Arc::clone(&live)))
                     .app_data(watch.clone())
-                    .app_data(reader.clone())
+                    .app_data(lists.clone())
                     .app_data(queue.clone())
                     .app_data(kept.clone())
                     .app_data(receiver.clone());
@@ -345,7 +309,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
         drain,
         workers,
         queue,
-        store: opened,
+        store: (reader, writer),
         grace: listener.drain_grace,
         deadline: listener.drain_deadline,
     })

@@ -14,15 +14,14 @@ use crate::{docs, executions, health, metrics, page, pipelines, service, status,
 
 /// Where most requests go that cost the process something, for the router to try before everything else: it matches in order, and a path
 /// with a parameter in it takes a regular expression.
-pub fn ahead_of_all(config: &mut web::ServiceConfig) {
-    config.configure(webhooks::plain_routes);
+pub fn ahead_of_all(config: &mut ServiceConfig) {
+    config.map(|routes| routes.configure(webhooks::plain_routes)).configure(status::routes);
 }
 
 /// All other routes but the sockets. Those with the most traffic come first, because they are tried in this order.
 pub fn all(config: &mut ServiceConfig) {
     config
         .app_data(path_errors())
-        .configure(status::routes)
         .configure(webhooks::routes)
         .map(|routes| routes.service(web::resource("/").guard(page::is_asked_for).to(show_page)))
         .service(scope("/api/v1").configure(pipelines::routes).configure(executions::routes))

@@ -95,7 +95,7 @@ async fn receive_delivery(
 /// Receives a delivery of a source that has a key, and a secret, of its own.
 #[utoipa::path(
     tag = "webhooks",
-    params(("host" = Host, Path, description = "`github` or `gitlab`"), ("source_key" = String, Path, description = "As in the configuration")),
+    params(("host" = Host, Path, description = "`github` or `gitlab`"), ("source_key" = String, Path, description = "The end of the source's path, made with it or named in the configuration")),
     request_body(
         content = Object,
         content_type = "application/json",

@@ -12,17 +12,23 @@ use pipecast_store::{Reader, Writer};
 
 use crate::once::OtherRequest;
 
+mod attempts;
 mod entry;
 mod factor;
+mod generation;
 mod keyring;
+mod members;
 mod setup;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
-pub use entry::{Opened, TICKET_LIFETIME};
+pub use entry::{Opened, TICKET_LIFETIME, Typed};
+pub use members::NotAdded;
 pub use setup::Founder;
 pub use tokens::Wanted;
+pub use users::Person;
 
+use attempts::Turns;
 use keyring::Keyring;
 
 /// How long what is good, and what a password costs.
@@ -52,6 +58,9 @@ pub enum Error {
     /// Too much has failed; for so long nothing is tried.
     #[error("too many logins have failed; wait {0:?}")]
     Wait(Duration),
+    /// A session was carried on as often as it may be within a minute.
+    #[error("the session is carried on too often; wait {0:?}")]
+    TooOften(Duration),
     /// Too many passwords are being checked.
     #[error(transparent)]
     Busy(#[from] Busy),
@@ -73,6 +82,9 @@ pub enum Error {
     /// There is no such thing, or not any more.
     #[error("it is not there")]
     Gone,
+    /// Somebody else has changed it meanwhile; it has this version now.
+    #[error("it has changed meanwhile")]
+    Stale(i64),
     /// Nobody would be left who may do everything.
     #[error("this is the last admin")]
     LastAdmin,
@@ -99,6 +111,10 @@ pub struct Accounts {
     writer: Arc<Writer>,
     gatekeeper: Arc<Gatekeeper>,
     passwords: Passwords,
+    /// Whether it is known what stored passwords cost.
+    costs: tokio::sync::OnceCell<()>,
+    /// Who is logging in.
+    turns: Turns,
     /// What signs sessions.
     keyring: Keyring,
     /// What seals.
@@ -123,6 +139,8 @@ impl Accounts {
             writer,
             gatekeeper,
             passwords: Passwords::new(settings.cost)?,
+            costs: tokio::sync::OnceCell::new(),
+            turns: Turns::default(),
             keyring: Keyring::default(),
             keys,
             settings,
@@ -139,14 +157,22 @@ impl Accounts {
         &self.reader
     }
 
-    /// Changes accounts.
-    pub fn writer(&self) -> &Writer {
-        &self.writer
-    }
-
     /// Lets people in.
     pub fn gatekeeper(&self) -> &Arc<Gatekeeper> {
         &self.gatekeeper
+    }
+
+    /// Whether it is the password of this hash. It takes as long whatever that cost, and without one.
+    ///
+    /// # Errors
+    /// `Busy`, `Store`.
+    async fn verify(&self, phc: Option<&str>, password: &str) -> Result<bool, Error> {
+        let look = async || {
+            self.passwords.reckon_with(&self.reader.list_password_costs().await?);
+            Ok::<_, Error>(())
+        };
+        self.costs.get_or_try_init(look).await?;
+        Ok(self.passwords.verify(phc, password).await?)
     }
 
     /// The hash of a new password.

@@ -8,6 +8,7 @@ use std::ops::Deref;
 
 use actix_web::middleware::from_fn;
 use pipecast_http::caller::admit;
+use pipecast_http::conditional::stale;
 use pipecast_http::{Code, Fault, Problem};
 use pipecast_store::Reader;
 use utoipa_actix_web::scope::scope;
@@ -85,6 +86,9 @@ impl From<Error> for Problem {
             Error::Wait(wait) => Problem::new(Code::TooMany)
                 .detail("too many logins have failed; wait before the next")
                 .retry_exactly(wait),
+            Error::TooOften(wait) => Problem::new(Code::TooMany)
+                .detail("a session is carried on ten times a minute at most")
+                .retry_exactly(wait),
             Error::Busy(_) => Problem::new(Code::Unavailable).retry_after(std::time::Duration::from_secs(2)),
             Error::Ended => Problem::new(Code::TokenRefused).detail("the session has ended; log in again"),
             Error::NoSetup => Problem::new(Code::NotFound).detail("there is no setup, or not with this token"),
@@ -92,6 +96,7 @@ impl From<Error> for Problem {
             Error::Weak(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/password", "weak", why)]),
             Error::Guessable(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/password", "guessable", why)]),
             Error::Gone => Problem::new(Code::NotFound),
+            Error::Stale(version) => stale(version),
             Error::LastAdmin => Problem::new(Code::Conflict).detail("this is the last admin who may come in; make another one first"),
             Error::FactorExists => Problem::new(Code::Conflict).detail("there is a second factor already; take it away first"),
             Error::Beyond(permissions) => {

@@ -2,7 +2,7 @@
 //! Knows nothing of who may read it; rows are written by `Tx::audit` in the transaction of what they tell.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipecast_model::{ProjectId, Timestamp, TokenId, UserId};
 use pipecast_store::audit::{Anchor, Row, Verification};
@@ -18,8 +18,17 @@ use crate::chain;
 /// Rows that are read at once.
 const PAGE: i64 = 1_000;
 
-/// How often the log is told where the audit ends, if it has moved.
-const SAY_EVERY: Duration = Duration::from_secs(10 * 60);
+/// How often it is asked where the audit ends.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The log is told where the audit ends, if it has moved, so long after it was told last…
+const SAY_EVERY: Duration = Duration::from_secs(5 * 60);
+
+/// …or as soon as it has moved so far.
+const SAY_ROWS: i64 = 1_000;
+
+/// How often the log is told that this cannot be read.
+const SAY_TROUBLE: Duration = Duration::from_secs(5 * 60);
 
 /// A row of the audit as it is shown and exported.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -169,18 +178,51 @@ pub async fn verify(reader: &Reader, anchors: &[Anchor]) -> Result<Verification>
 /// Tells the log where the audit ends, until it is asked to end. Whoever makes all of it anew does not reach the logs that were shipped
 /// elsewhere: `pipecast audit verify --anchor` compares with what stands there.
 pub async fn tell_ends(reader: Reader, ending: CancellationToken) {
-    let mut ticks = interval(SAY_EVERY);
+    let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut told = 0;
+    let mut told: Option<(i64, Instant)> = None;
+    let mut complained: Option<Instant> = None;
     while ending.run_until_cancelled(ticks.tick()).await.is_some() {
-        match reader.audit_head().await {
-            Ok(Some(head)) if head.seq != told => {
-                info!(audit.seq = head.seq, audit.hash = %head.hash, "the audit ends with {head}");
-                told = head.seq;
+        let now = Instant::now();
+        let trouble = match reader.audit_head().await {
+            Ok(Some(head)) => {
+                if is_due(told, head.seq, now) {
+                    info!(audit.seq = head.seq, audit.hash = %head.hash, "the audit ends with {head}");
+                    told = Some((head.seq, now));
+                }
+                complained = None;
+                continue;
             }
-            Ok(Some(_)) => {}
-            Ok(None) => warn!("the head of the audit is gone; run `pipecast audit verify`"),
-            Err(error) => warn!("cannot read where the audit ends, trying again in {SAY_EVERY:?}: {}", chain(&error)),
+            Ok(None) => "the head of the audit is gone; run `pipecast audit verify`".to_owned(),
+            Err(error) => format!("cannot read where the audit ends, trying again every {LOOK:?}: {}", chain(&error)),
+        };
+        if complained.is_none_or(|last| now.duration_since(last) >= SAY_TROUBLE) {
+            warn!("{trouble}");
+            complained = Some(now);
         }
+    }
+}
+
+/// Whether the log is to be told that the audit ends with row `seq`, by what it was told last and when.
+fn is_due(told: Option<(i64, Instant)>, seq: i64, now: Instant) -> bool {
+    let Some((last, at)) = told else { return seq != 0 };
+    // Backwards, too: an end that moves there is what the log is for.
+    seq != last && (now.duration_since(at) >= SAY_EVERY || seq < last || seq - last >= SAY_ROWS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_is_told_after_five_minutes_or_a_thousand_rows_if_it_has_moved() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let told = Some((7, start));
+
+        assert!(is_due(None, 7, start) && !is_due(None, 0, start));
+        assert!(!is_due(told, 8, start + 299 * second) && is_due(told, 8, start + 300 * second));
+        assert!(!is_due(told, 1_006, start + second) && is_due(told, 1_007, start + second));
+        assert!(!is_due(told, 7, start + 600 * second), "it has not moved");
+        assert!(is_due(told, 6, start + second), "rows are gone");
     }
 }

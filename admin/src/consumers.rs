@@ -2,15 +2,12 @@
 //! Knows nothing of hosts' payloads (see `intake`) and publishes nothing (see `announce`).
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::witnessed::Denial;
-use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
+use pipecast_model::{Delivery, EnvelopeError, Facts, Topic, Work};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Error, Noted, Tx, Writer};
 use serde_json::json;
@@ -19,9 +16,16 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use self::pace::Pace;
+use self::understanding::understand;
 use crate::announce::{Committed, Told};
 use crate::chain;
 use crate::hearing::Hearing;
+
+mod pace;
+#[cfg(test)]
+mod poison;
+mod understanding;
 
 /// Most deliveries of one transaction.
 const BATCH: usize = 64;
@@ -29,10 +33,6 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 8 << 20;
 /// While deliveries are brisk, a batch waits so long for company, to share its sync.
 const LINGER: Duration = Duration::from_millis(8);
-/// Deliveries in a millisecond from which on they are brisk.
-const BRISK: f64 = 1.0;
-/// Bodies that are understood without leaving the task; more of them would hold up everything else on its thread.
-const UNDERSTOOD_IN_PLACE: usize = 256 << 10;
 /// A batch that takes longer is given up and tried again; a broker that waits for its acks is more patient than that.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// Messages of another build may be many; the log is told of them so often.
@@ -286,49 +286,6 @@ fn audited(denial: &Denial) -> Entry {
         .denied()
 }
 
-/// Adds what each delivery tells, and the hash of its body. Large bodies take their time, so they are read where nobody waits behind them.
-async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Facts) -> Vec<Item> {
-    let bytes: usize = items
-        .iter()
-        .map(|item| if let Work::Delivery(delivery) = &item.work { delivery.body.len() } else { 0 })
-        .sum();
-    let understand = move || {
-        for item in &mut items {
-            if let Work::Delivery(delivery) = &mut item.work {
-                if delivery.body_sha256.is_empty() {
-                    delivery.body_sha256 = sha256(&delivery.body);
-                }
-                item.facts = understand_one(delivery, intake);
-            }
-        }
-        items
-    };
-    if bytes <= UNDERSTOOD_IN_PLACE {
-        return understand();
-    }
-    tokio::task::spawn_blocking(understand).await.expect("every panic inside is caught")
-}
-
-/// In lower-case hex.
-fn sha256(body: &[u8]) -> String {
-    let hash = digest::digest(&digest::SHA256, body);
-    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
-}
-
-/// Intake must not panic. Where it does after all, one delivery is unprocessable and everything else goes on.
-fn understand_one(delivery: &Delivery, intake: fn(&Delivery) -> Facts) -> Facts {
-    catch_unwind(AssertUnwindSafe(|| intake(delivery))).unwrap_or_else(|_| {
-        error!(delivery.id = %delivery.id, "understanding the delivery {} panicked: a defect", delivery.id);
-        Facts {
-            outcome: Outcome::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
-            ..Facts::default()
-        }
-    })
-}
-
 /// Unavailable is nobody's fault, and remembered as the failure of the batch; everything else is the delivery's.
 fn blame(error: Error, failure: &mut Option<Error>) -> Verdict {
     match error {
@@ -355,31 +312,5 @@ async fn wait(pause: Duration, ending: &CancellationToken) {
     tokio::select! {
         () = tokio::time::sleep(pause) => {}
         () = ending.cancelled() => {}
-    }
-}
-
-/// How many deliveries come in a millisecond, smoothed over a few batches.
-struct Pace {
-    per_millisecond: f64,
-    noted: Instant,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Pace {
-            per_millisecond: 0.0,
-            noted: Instant::now(),
-        }
-    }
-
-    fn note(&mut self, deliveries: usize) {
-        let now = Instant::now();
-        let elapsed = (now - self.noted).as_secs_f64() * 1000.0;
-        self.noted = now;
-        self.per_millisecond = self.per_millisecond / 2.0 + deliveries as f64 / elapsed.max(0.1) / 2.0;
-    }
-
-    fn is_brisk(&self) -> bool {
-        self.per_millisecond >= BRISK
     }
 }

@@ -1,6 +1,7 @@
 //! Dead letters: what the queue has given up, in words; tried again or dropped by somebody, and audited.
 //! Knows nothing of queues' own names, nor of who may.
 
+use bytes::Bytes;
 use pipecast_fabric::{Dead, DeadId, Queue};
 use pipecast_model::{DeliveryId, Host, Lane, Timestamp, Work};
 use pipecast_store::Writer;
@@ -50,27 +51,31 @@ pub struct Buried {
     pub replay_of: Option<DeliveryId>,
 }
 
+/// What a host sent that lies in a buried message: nobody else has it where the database never took it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The headers that are kept.
+    pub headers: Vec<(String, String)>,
+    /// The body, byte for byte; empty where there is none.
+    pub body: Bytes,
+}
+
+impl Sent {
+    /// What is in this one; nothing where it is no delivery that was believed, or where this build cannot read it.
+    pub fn of(dead: &Dead) -> Sent {
+        match Work::decode(&dead.message) {
+            Ok(Work::Delivery(delivery)) => Sent {
+                headers: delivery.headers,
+                body: delivery.body,
+            },
+            Ok(Work::Refusal(_) | Work::Witnessed(_)) | Err(_) => Sent::default(),
+        }
+    }
+}
+
 impl From<Dead> for DeadLetter {
     fn from(dead: Dead) -> DeadLetter {
-        let delivery = Work::decode(&dead.message).ok().and_then(|work| match work {
-            Work::Delivery(delivery) => Some(Buried {
-                id: delivery.id,
-                host: delivery.host,
-                source: delivery.source,
-                event: Some(delivery.event),
-                received_at: delivery.received_at,
-                replay_of: delivery.replay_of,
-            }),
-            Work::Refusal(refusal) => Some(Buried {
-                id: refusal.id,
-                host: refusal.host,
-                source: refusal.source,
-                event: refusal.event,
-                received_at: refusal.received_at,
-                replay_of: None,
-            }),
-            Work::Witnessed(_) => None,
-        });
+        let delivery = Work::decode(&dead.message).ok().and_then(buried);
         DeadLetter {
             id: dead.id.0,
             lane: dead.lane,
@@ -124,4 +129,26 @@ pub async fn settle(queue: &dyn Queue, writer: &Writer, ids: &[DeadId], fate: Fa
         Fate::Retry => queue.retry_dead(ids).await?,
         Fate::Drop => queue.drop_dead(ids).await?,
     })
+}
+
+fn buried(work: Work) -> Option<Buried> {
+    match work {
+        Work::Delivery(delivery) => Some(Buried {
+            id: delivery.id,
+            host: delivery.host,
+            source: delivery.source,
+            event: Some(delivery.event),
+            received_at: delivery.received_at,
+            replay_of: delivery.replay_of,
+        }),
+        Work::Refusal(refusal) => Some(Buried {
+            id: refusal.id,
+            host: refusal.host,
+            source: refusal.source,
+            event: refusal.event,
+            received_at: refusal.received_at,
+            replay_of: None,
+        }),
+        Work::Witnessed(_) => None,
+    }
 }

@@ -9,6 +9,25 @@ pub const MOST: usize = 5_000;
 /// Rows that are read at once for an export.
 pub(crate) const PAGE: i64 = 500;
 
+/// Some lines of an export.
+pub struct Exported<T, P> {
+    /// They themselves.
+    pub lines: Vec<T>,
+    /// Behind which place the others are; none: these are the last.
+    pub next: Option<P>,
+}
+
+impl<T, P> Exported<T, P> {
+    /// The lines of these rows, of which `place` says where each is.
+    pub(crate) fn of<R>(rows: Vec<R>, place: impl FnOnce(&R) -> P, line: impl Fn(R) -> T) -> Exported<T, P> {
+        let is_last = i64::try_from(rows.len()).is_ok_and(|length| length < PAGE);
+        Exported {
+            next: rows.last().filter(|_| !is_last).map(place),
+            lines: rows.into_iter().map(line).collect(),
+        }
+    }
+}
+
 /// Whether an import is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rehearsal {
@@ -47,7 +66,7 @@ pub enum Need {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[schema(as = ImportStep)]
 pub struct Step {
-    /// Which line, from 1.
+    /// Which line of what was sent, from 1; empty ones count.
     #[schema(example = 1)]
     pub line: usize,
     /// What it is about, by which it is known again.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{PipelineId, ProjectId, Timestamp};
+use pipecast_model::{ProjectId, Timestamp};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{KeptPipeline, KeptProject, PipelineChange, ProjectChange, Reader, Sight, Tx, Writer};
 use serde_json::{Value, json};
@@ -13,9 +13,12 @@ pub mod exchange;
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is not there, or somebody else has changed it meanwhile.
+    /// Somebody else has changed it meanwhile; it has this edition now.
     #[error("it has changed meanwhile")]
-    Stale,
+    Stale(i64),
+    /// Somebody else has changed one of many meanwhile.
+    #[error("one of them has changed meanwhile")]
+    Overtaken,
     /// It is not there.
     #[error("it is not there")]
     Gone,
@@ -47,9 +50,14 @@ impl Keeping {
     /// `Stale`, `Gone`, `Store`.
     pub async fn change_project(&self, before: &KeptProject, change: &ProjectChange, by: By) -> Result<KeptProject, Error> {
         let mut tx = self.writer.begin().await?;
-        change_in(&mut tx, before, change, by, "project.update").await?;
+        if !change_in(&mut tx, before, change, by, "project.update").await? {
+            drop(tx);
+            let now = self.reader.find_kept_project(before.id, &Sight::All).await?.ok_or(Error::Gone)?;
+            return Err(Error::Stale(now.edition));
+        }
+        let project = tx.kept_project(before.id).await?.ok_or(Error::Gone)?;
         tx.commit().await?;
-        self.reader.find_kept_project(before.id, &Sight::All).await?.ok_or(Error::Gone)
+        Ok(project)
     }
 
     /// Changes a pipeline that is as `before` says.
@@ -58,31 +66,35 @@ impl Keeping {
     /// `Stale`, `Gone`, `Store`.
     pub async fn change_pipeline(&self, before: &KeptPipeline, change: &PipelineChange, by: By) -> Result<KeptPipeline, Error> {
         let mut tx = self.writer.begin().await?;
-        tx.change_pipeline(before.id, before.edition, change).await?.ok_or(Error::Stale)?;
+        if tx.change_pipeline(before.id, before.edition, change).await?.is_none() {
+            drop(tx);
+            let now = self.reader.find_kept_pipeline(before.id, &Sight::All).await?.ok_or(Error::Gone)?;
+            return Err(Error::Stale(now.edition));
+        }
         let told = |change: &PipelineChange| -> Value { json!({"name": change.given_name, "archived_at": change.archived_at}) };
         let was = PipelineChange {
             given_name: before.given_name.clone(),
             archived_at: before.archived_at,
         };
         tx.audit(entry(by, "pipeline.update", "pipeline", before.id.0, &before.name, before.project).changed(told(&was), told(change)));
+        let pipeline = tx.kept_pipeline(before.id).await?.ok_or(Error::Gone)?;
         tx.commit().await?;
-        self.find_pipeline(before.id).await
-    }
-
-    async fn find_pipeline(&self, id: PipelineId) -> Result<KeptPipeline, Error> {
-        self.reader.find_kept_pipeline(id, &Sight::All).await?.ok_or(Error::Gone)
+        Ok(pipeline)
     }
 }
 
-async fn change_in(tx: &mut Tx, before: &KeptProject, change: &ProjectChange, by: By, action: &'static str) -> Result<(), Error> {
-    tx.change_project(before.id, before.edition, change).await?.ok_or(Error::Stale)?;
+/// `false` where it is not as `before` says any more.
+async fn change_in(tx: &mut Tx, before: &KeptProject, change: &ProjectChange, by: By, action: &'static str) -> Result<bool, Error> {
+    if tx.change_project(before.id, before.edition, change).await?.is_none() {
+        return Ok(false);
+    }
     let told = |change: &ProjectChange| json!({"visibility": change.visibility, "archived_at": change.archived_at});
     let was = ProjectChange {
         visibility: before.visibility,
         archived_at: before.archived_at,
     };
     tx.audit(entry(by, action, "project", before.id.0, &before.name, before.id).changed(told(&was), told(change)));
-    Ok(())
+    Ok(true)
 }
 
 /// When something was archived, by what is wanted now.

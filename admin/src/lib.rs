@@ -26,13 +26,13 @@ mod hearing;
 pub mod intake;
 pub mod keeping;
 pub mod once;
-#[cfg(test)]
-mod poison;
+pub mod policies;
 pub mod replay;
 pub mod retention;
 pub mod settings;
 mod settle;
 pub mod sources;
+pub mod targets;
 
 /// Batches that are committed and wait to be announced. When it is full the consumer waits: announcing takes 200 ms at most.
 const COMMITTED: usize = 4;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use pipecast_model::Timestamp;
 use pipecast_store::Tx;
+use pipecast_store::audit::{By, Entry};
 use pipecast_store::idempotency::Known;
 use pipecast_store::sealed::Keyring;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub const KEPT: std::time::Duration = std::time::Duration::from_secs(24 * 60 * 6
 #[derive(Clone)]
 pub struct Once {
     caller: String,
+    by: By,
     key_hash: String,
     request_hash: String,
     ring: Arc<Keyring>,
@@ -32,6 +34,8 @@ pub struct Answer {
     pub version: i64,
     /// The body, with what is shown once.
     pub body: Value,
+    /// Whether there is something secret in it.
+    pub secret: bool,
     /// Whether it was answered before, and nothing was done now.
     #[serde(skip)]
     pub again: bool,
@@ -56,16 +60,23 @@ impl Answer {
             location: location.into(),
             version,
             body,
+            secret: false,
             again: false,
         }
+    }
+
+    /// There is something secret in it, so that whoever is shown it again is noted.
+    pub fn with_secret(self) -> Answer {
+        Answer { secret: true, ..self }
     }
 }
 
 impl Once {
-    /// `key` of `caller` for a request that is told by `request`: its method, its path, and its body as it was understood.
-    pub fn new(caller: impl Into<String>, key: &str, request: &[&str], ring: Arc<Keyring>) -> Once {
+    /// `key` of `caller` for a request that is told by `request`: its method, its path, and its body as it was understood. `by` is who asks this time.
+    pub fn new(caller: impl Into<String>, by: By, key: &str, request: &[&str], ring: Arc<Keyring>) -> Once {
         Once {
             caller: caller.into(),
+            by,
             key_hash: hash(&[key]),
             request_hash: hash(request),
             ring,
@@ -74,30 +85,38 @@ impl Once {
 }
 
 /// Makes something once for each key of a client: `make` runs for the first request with it, within the transaction that takes the key, so
-/// that both come about or neither; to the same request the same is answered again. Without a key it runs every time.
+/// that both come about or neither; to the same request the same is answered again, and where that is a secret the audit has who was shown it.
+/// Without a key it runs every time.
 ///
 /// # Errors
-/// Those of `make`; `OtherRequest`; `Corrupt` where an answer is kept that does not open.
+/// Those of `make`; `OtherRequest`, also for what a build from before has kept; `Corrupt` where an answer is kept that does not open.
 pub async fn once<E>(tx: &mut Tx, once: Option<&Once>, make: impl AsyncFnOnce(&mut Tx) -> Result<Answer, E>) -> Result<Answer, E>
 where
     E: From<OtherRequest> + From<pipecast_store::Error>,
 {
     let Some(once) = once else { return make(tx).await };
     match tx.take_key(&once.caller, &once.key_hash, &once.ring, Timestamp::now()).await? {
-        Known::New(id) => {
+        Known::New(slot) => {
             let request = once.request_hash.clone();
             let kept = Kept {
                 request,
                 answer: make(tx).await?,
             };
             let text = zeroize::Zeroizing::new(serde_json::to_vec(&kept).expect("an answer is plain JSON"));
-            tx.keep_answer(id, &text, &once.ring).await?;
+            tx.keep_answer(slot, &text, &once.ring).await?;
             Ok(kept.answer)
         }
         Known::Answered(text) => match serde_json::from_slice::<Kept>(&text) {
-            Ok(kept) if kept.request == once.request_hash => Ok(Answer { again: true, ..kept.answer }),
+            Ok(kept) if kept.request == once.request_hash => {
+                let answer = Answer { again: true, ..kept.answer };
+                if answer.secret {
+                    tx.audit(Entry::new(once.by.clone(), "secret.read").on("secret", &answer.location, ""));
+                }
+                Ok(answer)
+            }
             _ => Err(OtherRequest.into()),
         },
+        Known::Older => Err(OtherRequest.into()),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use pipecast_model::quantity::Kind;
 use pipecast_model::{Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{Reader, StoredSetting, Writer};
@@ -15,6 +16,8 @@ use serde_json::json;
 pub struct Offer {
     /// Section and name.
     pub key: &'static str,
+    /// How it is written.
+    pub kind: Kind,
     /// What this process is configured with.
     pub configured: String,
     /// The least that it may be, as it is written.
@@ -39,7 +42,7 @@ pub struct Settings {
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
-pub enum From {
+pub enum Origin {
     /// It was set here, and holds for every process.
     Database,
     /// The file, the environment or the default of the process that answers.
@@ -52,11 +55,13 @@ pub struct Setting {
     /// Section and name, as in the configuration file.
     #[schema(example = "retention.bodies")]
     pub key: String,
+    /// How its values are written.
+    pub kind: Kind,
     /// What holds.
     #[schema(example = "7d")]
     pub value: String,
     /// Where that comes from.
-    pub from: From,
+    pub from: Origin,
     /// What holds where nothing is set here.
     #[schema(example = "7d")]
     pub configured: String,
@@ -123,23 +128,25 @@ impl Settings {
     /// # Errors
     /// See [`Error`].
     pub async fn set(&self, key: &str, value: Option<&str>, version: i64, by: By) -> Result<Setting, Error> {
+        let unknown = || Error::Unknown(key.chars().take(80).collect());
+        let offer = self.offers.iter().find(|offer| offer.key == key).ok_or_else(unknown)?;
         let before = self.find(key).await?;
         if let Some(value) = value {
             (self.check)(key, value).map_err(Error::Unfit)?;
         }
         let mut tx = self.writer.begin().await?;
-        let Some(_) = tx.write_setting(key, value, version, by.user()).await? else {
+        let Some(stored) = tx.write_setting(key, value, version, by.user()).await? else {
             drop(tx);
             return Err(Error::Stale(Box::new(self.find(key).await?)));
         };
-        let set = |setting: &Setting| (setting.from == From::Database).then(|| setting.value.clone());
+        let set = |setting: &Setting| (setting.from == Origin::Database).then(|| setting.value.clone());
         tx.audit(
             Entry::new(by, "setting.update")
                 .on("setting", key, key)
                 .changed(json!({ "value": set(&before) }), json!({ "value": value })),
         );
         tx.commit().await?;
-        self.find(key).await
+        Ok(shown(offer, Some(stored)))
     }
 }
 
@@ -147,7 +154,8 @@ fn shown(offer: &Offer, stored: Option<StoredSetting>) -> Setting {
     let set = stored.as_ref().and_then(|row| row.value.clone());
     Setting {
         key: offer.key.to_owned(),
-        from: if set.is_some() { From::Database } else { From::Configuration },
+        kind: offer.kind,
+        from: if set.is_some() { Origin::Database } else { Origin::Configuration },
         value: set.unwrap_or_else(|| offer.configured.clone()),
         configured: offer.configured.clone(),
         least: offer.least,

@@ -83,6 +83,16 @@ pub struct WantedSecret {
     pub kind: Option<SecretKind>,
 }
 
+/// Another secret to be, in the place of those that a source has.
+pub struct Rotation {
+    /// It itself.
+    pub secret: WantedSecret,
+    /// How long those before it are still believed.
+    pub overlap: Duration,
+    /// Who does it.
+    pub by: By,
+}
+
 /// A source with a secret that is shown this once.
 pub struct Made {
     /// As it is now.
@@ -113,6 +123,11 @@ impl Sources {
         &self.reader
     }
 
+    /// What seals their secrets.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// The path at which a source is delivered to, and the whole address where that is known.
     pub fn address(&self, source: &Source) -> (String, Option<String>) {
         let path = format!("/webhooks/{}/{}", source.host, source.key);
@@ -130,8 +145,7 @@ impl Sources {
         let making = async |tx: &mut Tx| {
             let made = make(tx, wanted, random_key(), secret, &ring).await?;
             tx.audit(about(&made.source, by, "source.create").after(told(&made.source)));
-            let location = format!("/admin/v1/sources/{}", made.source.id);
-            Ok::<_, Error>(Answer::new(location, made.source.version, shape(&made)))
+            Ok::<_, Error>(Answer::new(place(&made.source), made.source.version, shape(&made)).with_secret())
         };
         let answer = once::once(&mut tx, once, making).await?;
         tx.commit().await?;
@@ -149,39 +163,33 @@ impl Sources {
         Ok(changed)
     }
 
-    /// Gives a source another secret. Those before it are believed for `overlap` longer.
+    /// Gives a source another secret, once for each key of a client; `shape` makes the body of the answer. Those before it are believed for
+    /// `overlap` longer.
     ///
     /// # Errors
-    /// Those of `check`, which sees the source as it is now; `Full`, `Secret`, `Gone`, `Configured`, `Keys`, `Store`.
-    pub async fn rotate<E: From<Error>>(
+    /// Those of `check`, which sees the source as it is now; `Full`, `Secret`, `OtherRequest`, `Gone`, `Configured`, `Keys`, `Store`.
+    pub async fn rotate<E>(
         &self,
         id: SourceId,
-        secret: WantedSecret,
-        overlap: Duration,
-        by: By,
+        rotation: Rotation,
+        once: Option<&Once>,
         check: impl FnOnce(&Source) -> Result<(), E>,
-    ) -> Result<Made, E> {
+        shape: impl FnOnce(&Made) -> Value,
+    ) -> Result<Answer, E>
+    where
+        E: From<Error> + From<OtherRequest> + From<pipecast_store::Error>,
+    {
         let ring = self.keys.ring().map_err(Error::from)?;
-        let mut tx = self.writer.begin().await.map_err(Error::from)?;
-        let source = hold(&mut tx, id).await?;
-        check(&source)?;
-        let now = Timestamp::now();
-        let live = source.secrets.iter().filter(|secret| secret.is_live(now)).count();
-        if live >= MOST_LIVE && !overlap.is_zero() {
-            return Err(Error::Full.into());
-        }
-        let (kind, text) = settle(source.host, secret)?;
-        let end = Timestamp(now.0.saturating_add(i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX)));
-        let new = tx.add_secret(id, kind, &text, &ring, now).await.map_err(Error::from)?;
-        tx.end_secrets_before(id, new, end, now).await.map_err(Error::from)?;
-        let after = hold(&mut tx, id).await?;
-        tx.audit(about(&after, by, "source.rotate_secret").changed(told(&source), told(&after)));
-        tx.commit().await.map_err(Error::from)?;
-        Ok(Made {
-            source: after,
-            id: new,
-            secret: text,
-        })
+        let mut tx = self.writer.begin().await?;
+        let rotating = async |tx: &mut Tx| {
+            let source = hold(tx, id).await?;
+            check(&source)?;
+            let made = replace(tx, &source, rotation, &ring).await?;
+            Ok::<_, E>(Answer::new(place(&made.source), made.source.version, shape(&made)).with_secret())
+        };
+        let answer = once::once(&mut tx, once, rotating).await?;
+        tx.commit().await?;
+        Ok(answer)
     }
 
     /// Ends a secret at once. Without any secret nothing of the source is believed.
@@ -233,6 +241,26 @@ async fn make(tx: &mut Tx, wanted: Wanted, key: String, secret: WantedSecret, ri
     })
 }
 
+async fn replace(tx: &mut Tx, source: &Source, rotation: Rotation, ring: &Keyring) -> Result<Made, Error> {
+    let Rotation { secret, overlap, by } = rotation;
+    let now = Timestamp::now();
+    let live = source.secrets.iter().filter(|secret| secret.is_live(now)).count();
+    if live >= MOST_LIVE && !overlap.is_zero() {
+        return Err(Error::Full);
+    }
+    let (kind, text) = settle(source.host, secret)?;
+    let end = Timestamp(now.0.saturating_add(i64::try_from(overlap.as_micros()).unwrap_or(i64::MAX)));
+    let id = tx.add_secret(source.id, kind, &text, ring, now).await?;
+    tx.end_secrets_before(source.id, id, end, now).await?;
+    let after = hold(tx, source.id).await?;
+    tx.audit(about(&after, by, "source.rotate_secret").changed(told(source), told(&after)));
+    Ok(Made {
+        source: after,
+        id,
+        secret: text,
+    })
+}
+
 async fn change_in<E: From<Error>>(tx: &mut Tx, id: SourceId, by: By, change: impl FnOnce(&mut Source) -> Result<(), E>) -> Result<Source, E> {
     let mut source = hold(tx, id).await?;
     let before = source.clone();
@@ -256,6 +284,11 @@ async fn change_in<E: From<Error>>(tx: &mut Tx, id: SourceId, by: By, change: im
     let after = hold(tx, id).await?;
     tx.audit(about(&after, by, action).changed(told(&before), told(&after)));
     Ok(after)
+}
+
+/// Where one is in the API.
+fn place(source: &Source) -> String {
+    format!("/admin/v1/sources/{}", source.id)
 }
 
 fn about(source: &Source, by: By, action: &'static str) -> Entry {

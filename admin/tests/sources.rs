@@ -7,7 +7,7 @@ use std::time::Duration;
 use pipecast_admin::exchange::{Action, Need, Rehearsal};
 use pipecast_admin::once::{Answer, Once};
 use pipecast_admin::sources::exchange::Line;
-use pipecast_admin::sources::{Error, Sources, Wanted, WantedSecret};
+use pipecast_admin::sources::{Error, Rotation, Sources, Wanted, WantedSecret};
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
 use pipecast_store::audit::{AuditQuery, By};
 use pipecast_store::sealed::Keys;
@@ -109,7 +109,7 @@ fn id_of(made: &Answer) -> i64 {
 #[tokio::test]
 async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_the_clear() {
     let desk = desk().await;
-    let once = |what| Once::new("user:1", "key", &["POST /admin/v1/sources", what], desk.keys.ring().unwrap());
+    let once = |what| Once::new("user:1", By::system(), "key", &["POST /admin/v1/sources", what], desk.keys.ring().unwrap());
 
     let first = desk.make("a", Some(&once("a"))).await.unwrap();
     let again = desk.make("a", Some(&once("a"))).await.unwrap();
@@ -127,7 +127,8 @@ async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_th
         format!("https://ci.example.org/webhooks/github/{}", source.key)
     );
     let audited = desk.audited().await;
-    assert_eq!(audited.len(), 1);
+    let actions: Vec<&str> = audited.iter().map(|(action, _)| action.as_str()).collect();
+    assert_eq!(actions, ["secret.read", "source.create"], "the secret was shown twice");
     assert!(audited.iter().all(|(_, told)| !told.contains(secret)), "{audited:?}");
 }
 
@@ -137,12 +138,15 @@ async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first()
     let made = desk.make("a", None).await.unwrap();
     let first = made.body["secret"].as_str().unwrap().to_owned();
     let id = SourceId(id_of(&made));
-    let rotate = async |text: &str, overlap: u64| {
-        desk.sources
-            .rotate::<Error>(id, brought(text), Duration::from_secs(overlap), By::system(), |_| Ok(()))
-            .await
+    let rotate = async |text: &str, seconds| {
+        let rotation = Rotation {
+            secret: brought(text),
+            overlap: Duration::from_secs(seconds),
+            by: By::system(),
+        };
+        let shape = |made: &pipecast_admin::sources::Made| json!(made.id);
+        desk.sources.rotate::<Error>(id, rotation, None, |_| Ok(()), shape).await
     };
-
     let second = rotate("the-second-secret-of-it", 3_600).await.err();
     assert!(matches!(second, Some(Error::Secret(_))), "it is too short by one");
     let second = rotate("the-second-secret-of-this", 3_600).await.unwrap();
@@ -152,7 +156,9 @@ async fn a_rotation_overlaps_and_a_third_secret_waits_for_the_end_of_the_first()
     assert_eq!(desk.believed(id_of(&made)).await, ["the-third-secret-of-this"]);
 
     assert!(matches!(
-        desk.sources.end_secret::<Error>(id, second.id, By::system(), |_| Ok(())).await,
+        desk.sources
+            .end_secret::<Error>(id, serde_json::from_value(second.body).unwrap(), By::system(), |_| Ok(()))
+            .await,
         Err(Error::Gone)
     ));
     let third = desk.source(id_of(&made)).await.secrets[0].id;
@@ -194,22 +200,25 @@ async fn a_deleted_source_comes_back_with_its_secrets_and_one_of_the_configurati
 async fn an_import_says_what_it_would_do_and_then_does_that() {
     let desk = desk().await;
     desk.make("a", None).await.unwrap();
-    let mut lines = desk.sources.export().await.unwrap();
-    assert_eq!((lines.len(), lines[0].secrets[0].kind), (1, SecretKind::Hmac));
+    let exported = desk.sources.export(None).await.unwrap();
+    assert_eq!((exported.lines.len(), exported.next), (1, None));
+    let mut lines: Vec<(usize, Line)> = (1..).zip(exported.lines).collect();
+    assert_eq!(lines[0].1.secrets[0].kind, SecretKind::Hmac);
     assert!(!serde_json::to_string(&lines).unwrap().contains(&desk.believed(1).await[0]));
-    lines[0].enabled = false;
-    lines.push(Line {
+    lines[0].1.enabled = false;
+    let moved = Line {
         host: Host::Gitlab,
         key: "moved".into(),
         name: "moved".into(),
         enabled: true,
         silent_after_hours: None,
         secrets: Vec::new(),
-    });
+    };
+    lines.push((2, moved));
 
     let import = async |rehearsal| desk.sources.import(&lines, rehearsal, None, &By::system()).await.unwrap();
     let planned = import(Rehearsal::Dry).await;
-    assert_eq!(desk.sources.export().await.unwrap().len(), 1, "nothing is done");
+    assert_eq!(desk.sources.export(None).await.unwrap().lines.len(), 1, "nothing is done");
     let done = import(Rehearsal::Real).await;
 
     assert_eq!(planned, done);

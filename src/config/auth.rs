@@ -29,7 +29,7 @@ pub struct Auth {
     pub passwords_at_once: usize,
     /// Passwords that wait for that; beyond it logins are answered 503.
     pub passwords_waiting: usize,
-    /// Whether failed logins make further ones wait.
+    /// Whether failed logins make further ones wait, and whoever carries a session on too often.
     pub login_throttle: bool,
 }
 

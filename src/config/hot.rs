@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pipecast_model::quantity::{parse_duration, parse_size, told_duration, told_size};
+use pipecast_model::quantity::{Kind, parse_duration, parse_size, told_duration, told_size};
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, DEFAULTS};
@@ -146,6 +146,16 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// How values of one of them are written.
+    pub fn kind(&self, key: &str) -> Option<Kind> {
+        Some(match self.clone().place(key)? {
+            Place::Duration(_) => Kind::Duration,
+            Place::Size(_) => Kind::Size,
+            Place::Count(_) | Place::Rate(_) => Kind::Number,
+            Place::Filter(_) => Kind::Text,
+        })
     }
 
     /// One of them as it would be written.

@@ -22,7 +22,7 @@ pub struct Retention {
     /// Silence after which an open execution is stale.
     #[serde(deserialize_with = "value::duration")]
     pub stale_after: Duration,
-    /// How long deleted sources, users and tokens can be restored.
+    /// How long deleted sources and users can be restored; tokens that have ended are taken away with them.
     #[serde(deserialize_with = "value::duration")]
     pub deleted: Duration,
 }

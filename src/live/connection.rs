@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pipecast_model::{Timestamp, Topic};
+use pipecast_store::audit::Actor;
 
 use super::admission::{Pass, Refused};
 use super::hub::Seat;
@@ -67,6 +68,11 @@ impl Connection {
     /// What its caller may see; `None` for an anonymous one.
     pub fn rights(&self) -> Option<&Rights> {
         self.rights.as_deref()
+    }
+
+    /// Who its caller is, for the audit.
+    pub fn actor(&self) -> Actor {
+        self.rights().map_or(Actor::Anonymous, Rights::actor)
     }
 
     /// Other rights from now on, as after another token was shown.

@@ -7,6 +7,7 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web;
 use pipecast_auth::{Audience, Presented, Refusal};
+use pipecast_http::caller::shows_cookie;
 use pipecast_http::{Caller, Code, Known, Problem, Site, witness};
 use pipecast_store::Credential;
 
@@ -41,11 +42,9 @@ pub(super) async fn of_socket(here: &Here, caller: Result<Caller, Problem>, requ
     if let Some(token) = bearer {
         return by_token(here, request, token).await;
     }
-    let headers = request.headers();
     let site = request.app_data::<web::Data<Site>>();
-    let has_cookie = !headers.contains_key(header::AUTHORIZATION) && site.is_some_and(|site| site.cookie_of(request).is_some());
     // A browser sends the cookie whichever page asks; which one it is says the origin.
-    if has_cookie && !site.is_some_and(|site| site.is_own_origin(request)) && !is_allowed(here, request) {
+    if shows_cookie(request) && !site.is_some_and(|site| site.is_own_origin(request)) && !is_allowed(here, request) {
         return Err(Problem::new(Code::CrossSite).detail("with a cookie, only pages of this service may open sockets"));
     }
     of_request(here, caller?, request)

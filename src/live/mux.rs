@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use pipecast_http::{Code, Problem};
+use pipecast_http::{Code, Onlooker, Problem};
 use pipecast_model::Topic;
 use pipecast_watch::{Bell, Listener, Watch};
 
@@ -79,8 +79,13 @@ impl Mux {
         }
     }
 
-    /// Takes in the topics that have been read, and returns their answers.
-    pub fn poll_joins(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Vec<String> {
+    /// Takes in the topics that have been read, and returns their answers. What is denied among them is noticed by the onlooker.
+    pub fn poll_joins(&mut self, connection: &mut Connection, onlooker: Option<&Onlooker>, cx: &mut Context<'_>) -> Vec<String> {
+        let denied = |connection: &Connection, problem: &Problem| {
+            if let Some(onlooker) = onlooker {
+                onlooker.note_denial(connection.actor(), "sub", problem);
+            }
+        };
         let mut answers = Vec::new();
         while !self.joins.is_empty() {
             let Poll::Ready(Some((cid, topic, since, joined))) = self.joins.poll_next_unpin(cx) else {
@@ -92,6 +97,7 @@ impl Mux {
             self.joining.retain(|other| *other != topic);
             match joined {
                 Ok(_) if connection.rights().is_some_and(|rights| !rights.may_watch(topic)) => {
+                    denied(connection, &Problem::new(Code::Forbidden));
                     answers.push(no_access(cid, topic));
                 }
                 Ok(listener) => {
@@ -99,7 +105,10 @@ impl Mux {
                     answers.push(protocol::subscribed(cid, topic, watching.is_resumed(), watching.id().as_deref()));
                     connection.watch(watching);
                 }
-                Err(problem) if matches!(problem.code(), Code::Forbidden | Code::NotFound) => answers.push(no_access(cid, topic)),
+                Err(problem) if matches!(problem.code(), Code::Forbidden | Code::NotFound) => {
+                    denied(connection, &problem);
+                    answers.push(no_access(cid, topic));
+                }
                 Err(_) => {
                     answers.push(protocol::error(cid, "unavailable", &format!("cannot read {topic} now; try again"), true));
                 }

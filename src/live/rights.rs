@@ -9,6 +9,7 @@ use pipecast_auth::{Badge, Bearing, Gatekeeper};
 use pipecast_http::{Caller, Known};
 use pipecast_model::{Permission, Timestamp, Topic, UserId};
 use pipecast_store::Sight;
+use pipecast_store::audit::Actor;
 use pipecast_watch::Last;
 
 /// The rights of one connection.
@@ -52,7 +53,16 @@ impl Rights {
 
     /// The same for whoever asks about single things.
     pub fn caller(&self) -> Caller {
-        Caller::Known(Known::new(Arc::clone(&self.gatekeeper), Arc::clone(&self.badge), Arc::clone(&self.bearing)))
+        Caller::Known(self.known())
+    }
+
+    /// Who it is, for the audit.
+    pub fn actor(&self) -> Actor {
+        self.known().actor()
+    }
+
+    fn known(&self) -> Known {
+        Known::new(Arc::clone(&self.gatekeeper), Arc::clone(&self.badge), Arc::clone(&self.bearing))
     }
 
     /// When the token that was shown ends.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use pipecast_auth::Refusal;
+use pipecast_http::{Code, Onlooker, Problem};
 use pipecast_model::Timestamp;
 
 use super::Terms;
@@ -39,6 +40,8 @@ pub struct Socket {
     /// Frames that go before any state: greetings, pongs, answers. Bounded by `MOST_ANSWERS` and the answers to one command.
     control: VecDeque<Bytes>,
     mux: Option<Box<Mux>>,
+    /// Notices which commands are denied; a plain socket has none.
+    onlooker: Option<Box<Onlooker>>,
     /// A token that is being verified.
     showing: Option<Box<Showing>>,
     is_v1: bool,
@@ -64,7 +67,7 @@ enum Phase {
 
 impl Socket {
     /// A socket that starts with what its connection watches; with a mux it also takes `sub` and `unsub`.
-    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>) -> Self {
+    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>, onlooker: Option<Onlooker>) -> Self {
         let now = Instant::now();
         let mut socket = Socket {
             tokens: f64::from(settings.command_burst),
@@ -78,6 +81,7 @@ impl Socket {
             inbound,
             control: VecDeque::new(),
             mux: mux.map(Box::new),
+            onlooker: onlooker.map(Box::new),
             showing: None,
             is_v1,
             is_warned: false,
@@ -200,6 +204,7 @@ impl Socket {
         self.showing = None;
         match verdict {
             Ok(rights) if self.connection.rights().is_some_and(|before| before.user() != rights.user()) => {
+                self.note_denied("auth", Code::Forbidden);
                 self.say(&protocol::error(
                     cid,
                     "forbidden",
@@ -222,8 +227,17 @@ impl Socket {
                 }
                 self.wait(self.settings.ping);
             }
-            Err(Refusal::Invalid) => self.say(&protocol::error(cid, "unauthorized", "the token is not valid, or not any more", false)),
+            Err(Refusal::Invalid) => {
+                self.note_denied("auth", Code::TokenRefused);
+                self.say(&protocol::error(cid, "unauthorized", "the token is not valid, or not any more", false));
+            }
             Err(Refusal::Unavailable(_)) => self.say(&protocol::error(cid, "unavailable", "the token cannot be verified now", true)),
+        }
+    }
+
+    fn note_denied(&self, command: &str, code: Code) {
+        if let Some(onlooker) = &self.onlooker {
+            onlooker.note_denial(self.connection.actor(), command, &Problem::new(code));
         }
     }
 
@@ -341,7 +355,7 @@ impl MessageBody for Socket {
         if let Some(mux) = &mut socket.mux
             && socket.phase == Phase::Open
         {
-            let answers = mux.poll_joins(&mut socket.connection, cx);
+            let answers = mux.poll_joins(&mut socket.connection, socket.onlooker.as_deref(), cx);
             answers.iter().for_each(|answer| socket.say(answer));
         }
         match socket.next_frame() {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use pipecast_store::Reader;
+use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::{KeyFileError, Keyring, Keys, KeysError, Kid, Pass, Remaining};
+use serde_json::json;
 use tracing::{error, info, warn};
 
 use super::Role;
@@ -132,10 +134,11 @@ pub async fn rotate(config: &Config, to: Option<&str>) -> anyhow::Result<String>
     let keys = open(&config.keys, &config.data_dir)?;
     let (reader, writer) = open_database(config).await?;
     let mut said = String::new();
+    let before = keys.ring()?.sealing();
     match to {
         Some(kid) => {
             let kid: Kid = kid.parse()?;
-            if keys.ring()?.sealing() != kid {
+            if before != kid {
                 keys.seal_with(&kid)?;
             }
         }
@@ -151,6 +154,10 @@ pub async fn rotate(config: &Config, to: Option<&str>) -> anyhow::Result<String>
         }
     }
     let ring = keys.ring()?;
+    let kid = ring.sealing();
+    let mut tx = writer.begin().await?;
+    tx.audit(about(&kid, "keys.rotate").changed(json!({ "seals": before.to_string() }), json!({ "seals": kid.to_string() })));
+    tx.commit().await?;
     let mut rewrapped = 0;
     for _ in 0..MOST_PASSES {
         let mut pass = Pass::default();
@@ -180,13 +187,24 @@ pub async fn rotate(config: &Config, to: Option<&str>) -> anyhow::Result<String>
 pub async fn remove(config: &Config, kid: &str) -> anyhow::Result<String> {
     let keys = open(&config.keys, &config.data_dir)?;
     let kid: Kid = kid.parse()?;
-    let (reader, _) = open_database(config).await?;
+    let (reader, writer) = open_database(config).await?;
     let left = reader.count_sealed().await?.of(&kid);
     ensure!(left == 0, "{left} values still need the key {kid}; `pipecast keys rotate` wraps them anew");
+    // Undone where the key stays.
+    let mut tx = writer.begin().await?;
+    tx.audit(about(&kid, "keys.remove"));
     keys.remove(&kid)?;
+    tx.commit()
+        .await
+        .with_context(|| format!("the key {kid} is gone, and the audit does not say so"))?;
     Ok(format!(
         "the key {kid} is gone; copies of it may be destroyed once no backup that needs it is kept\n"
     ))
+}
+
+/// Whoever runs a command on the machine did something to a key.
+fn about(kid: &Kid, action: &'static str) -> Entry {
+    Entry::new(By::system(), action).on("key", kid, kid.to_string())
 }
 
 fn remaining(ring: &Keyring, sealed: &Remaining) -> anyhow::Result<String> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use pipecast_admin::settings::{Offer, Settings};
 use pipecast_admin::{Worker, audit, retention};
+use pipecast_model::quantity::Kind;
 use pipecast_store::{Reader, Replica, Standing, Writer};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +57,7 @@ pub(super) async fn read_sources(reading: Arc<Reading>, mut awaited: Awaited, en
 pub(super) fn settings(base: &Config, reader: &Reader, writer: &Arc<Writer>) -> Settings {
     let offers = HOT.iter().map(|hot| Offer {
         key: hot.key,
+        kind: base.kind(hot.key).unwrap_or(Kind::Text),
         configured: base.told(hot.key).unwrap_or_default(),
         least: hot.least,
         most: hot.most,

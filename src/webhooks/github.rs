@@ -21,6 +21,9 @@ pub(super) static KEPT: [HeaderName; 9] = [
     HeaderName::from_static("x-github-enterprise-version"),
 ];
 
+/// Headers that carry a proof; without one of them nothing is believed.
+pub(super) const PROOFS: [&str; 1] = ["x-hub-signature-256"];
+
 /// What a source of GitHub may have to compare with.
 pub(super) const KINDS: &[SecretKind] = &[SecretKind::Hmac];
 

@@ -21,6 +21,9 @@ pub(super) static KEPT: [HeaderName; 9] = [
     HeaderName::from_static("webhook-timestamp"),
 ];
 
+/// Headers that carry a proof; without one of them nothing is believed.
+pub(super) const PROOFS: [&str; 2] = ["x-gitlab-token", "webhook-signature"];
+
 /// What a source of GitLab may have to compare with.
 pub(super) const KINDS: &[SecretKind] = &[SecretKind::Token, SecretKind::SigningToken];
 

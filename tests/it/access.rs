@@ -1,5 +1,7 @@
 //! Who may read what: the document is walked, so that a route without a lock is found.
 
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
 use crate::app::TestApp;
 use crate::http::Request;
 use crate::socket::Socket;
@@ -57,4 +59,33 @@ async fn everyone_may_read_where_that_is_said() {
         .await;
 
     assert_eq!(answer.status, 200);
+}
+
+/// The address of this machine that others would see, where it has one: what the kernel would send from. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
+    socket.connect("192.0.2.1:9").ok()?;
+    let address = socket.local_addr().ok()?.ip();
+    Some(address).filter(|address| !address.is_loopback() && !address.is_unspecified())
+}
+
+#[tokio::test]
+async fn on_any_listener_only_this_machine_reads_whatever_host_is_written() {
+    let Some(own) = own_address() else {
+        println!("NOT TESTED: this machine has no address but loopback");
+        return;
+    };
+    let app = TestApp::start_with(|config| config.server.listen = "0.0.0.0:0".parse().unwrap()).await;
+    let (here, elsewhere) = (SocketAddr::from(([127, 0, 0, 1], app.address.port())), SocketAddr::new(own, app.address.port()));
+    let local = |path: &str| Request::get(path).header("Host", "localhost");
+
+    for path in ["/api/v1/pipelines", "/api/v1/pipelines/1/status/realtime", "/metrics"] {
+        assert_eq!(local(path).send(here).await.status, 200, "{path}");
+    }
+    for path in ["/api/v1/pipelines", "/api/v1/pipelines/1/status/realtime", "/metrics", "/sse/monitor"] {
+        let answer = local(path).send(elsewhere).await;
+        assert_eq!((answer.status, answer.problem().as_str()), (403, "anonymous_refused"), "{path}");
+    }
+    let mut refused = Socket::open(elsewhere, "/ws/monitor", &[("Host", "localhost")]).await.unwrap();
+    assert_eq!(refused.close_frame().await, (4503, "forbidden".to_owned()));
 }

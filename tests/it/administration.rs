@@ -243,6 +243,10 @@ async fn every_change_of_an_account_stands_in_the_audit_and_no_secret_does() {
     let (id, _) = house.member("bob", 1, "viewer").await;
     house.done(patch(&format!("{USERS}/{id}"), &json!({"display_name": "Bob"}), "*")).await;
     let (token, text) = house.token("ci", &["pipelines:read"]).await;
+    house.done(patch(&format!("/admin/v1/tokens/{token}"), &json!({"name": "cd"}), "*")).await;
+    house
+        .done(patch(&format!("/admin/v1/projects/1/members/{id}"), &json!({"role": "wallboard"}), "*"))
+        .await;
     house.done(post(&format!("/admin/v1/tokens/{token}/rotate"), &json!({}))).await;
     house
         .done(Request::new("DELETE", &format!("/admin/v1/tokens/{token}")).header("If-Match", "*"))
@@ -258,10 +262,12 @@ async fn every_change_of_an_account_stands_in_the_audit_and_no_secret_does() {
         "user.create ok",
         "session.open ok",
         "member.add ok",
-        "user.change ok",
+        "member.update ok",
+        "user.update ok",
         "token.create ok",
         "token.rotate ok",
-        "token.change ok",
+        "token.update ok",
+        "token.revoke ok",
         "session.open denied",
         "member.remove ok",
         "session.end ok",

@@ -9,6 +9,7 @@ use crate::http::{Answer, Request};
 use crate::people::{House, with};
 
 mod furnished;
+mod query;
 
 use furnished::furnish;
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use pipecast_model::Host;
 use pipecast_store::sealed::{Keyring, Keys};
+use serde_json::{Value, json};
 
 use crate::app::{TestApp, config_in};
 use crate::archive::good;
@@ -149,6 +150,21 @@ async fn keys_are_exchanged_under_load_and_the_old_one_is_taken_away() {
     good(&pipecast(service.data(), &["keys", "remove", &old]));
     let listed = good(&pipecast(service.data(), &["keys", "list"]));
     assert!(!listed.contains(&old) && listed.contains(&format!("seals    {} values", 30 + sent)), "{listed}");
+    let audited = good(&pipecast(service.data(), &["audit", "export"]));
+    let rows: Vec<Value> = audited.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let rows = rows.iter().filter(|row| row["resource_type"] == "key");
+    let told: Vec<Value> = rows
+        .map(|row| json!([row["action"], row["actor"], row["resource_id"], row["before"]["seals"], row["after"]["seals"]]))
+        .collect();
+    let new = desk.keys.ring().unwrap().sealing().to_string();
+    assert_eq!(
+        told,
+        [
+            json!(["keys.rotate", "system", new, old, new]),
+            json!(["keys.rotate", "system", new, null, null]),
+            json!(["keys.remove", "system", old, null, null]),
+        ]
+    );
     desk.make(Host::Github, "after", SECRET).await;
     believed(&service, &["k0", "k29", "m0", "m29", "after"].map(str::to_owned)).await;
 }

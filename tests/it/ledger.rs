@@ -1,11 +1,11 @@
-//! The ledger, dead letters, the audit and the settings as an operator meets them over HTTP.
+//! The ledger, the audit and the settings as an operator meets them over HTTP.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::accounts::{post, sign_in};
-use crate::app::{ADMIN, GITHUB_SECRET, PASSWORD, TestApp, github};
+use crate::app::{ADMIN, GITHUB_SECRET, PASSWORD, TestApp};
 use crate::http::{Answer, Request};
 use crate::live::run;
 
@@ -34,13 +34,13 @@ impl<'a> Operator<'a> {
         self.send(Request::get(path)).await
     }
 
-    async fn items(&self, path: &str) -> Vec<Value> {
+    pub async fn items(&self, path: &str) -> Vec<Value> {
         let answer = self.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json()["items"].as_array().unwrap().clone()
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Answer {
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
         self.send(post(path, body)).await
     }
 
@@ -53,7 +53,7 @@ impl<'a> Operator<'a> {
         .await
     }
 
-    async fn delete(&self, path: &str, etag: Option<&str>) -> Answer {
+    pub async fn delete(&self, path: &str, etag: Option<&str>) -> Answer {
         let request = Request::new("DELETE", path);
         self.send(match etag {
             Some(etag) => request.header("If-Match", etag),
@@ -63,7 +63,7 @@ impl<'a> Operator<'a> {
     }
 
     /// Actions in the audit, the last first.
-    async fn audited(&self, action: &str) -> Vec<Value> {
+    pub async fn audited(&self, action: &str) -> Vec<Value> {
         self.items(&format!("/admin/v1/audit?action={action}")).await
     }
 
@@ -205,43 +205,6 @@ async fn what_somebody_may_not_see_does_not_exist_for_them() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_is_seen_retried_and_dropped() {
-    let app = TestApp::start_with_admin(|config| {
-        config.fabric.queue.max_failures = 1;
-    })
-    .await;
-    let admin = Operator::admin(&app).await;
-    assert!(admin.items("/admin/v1/dead-letters").await.is_empty());
-    // The database refuses one kind of row until the trigger is gone.
-    app.alter("CREATE TRIGGER refuses BEFORE INSERT ON deliveries WHEN NEW.event = 'ping' BEGIN SELECT RAISE(ABORT, 'not now'); END")
-        .await;
-    for zen in ["a", "b"] {
-        app.send(github("ping", json!({ "zen": zen }).to_string())).await;
-    }
-    app.until("both are buried", || async { admin.items("/admin/v1/dead-letters").await.len() == 2 })
-        .await;
-
-    let dead = admin.items("/admin/v1/dead-letters").await;
-    let ids: Vec<&str> = dead.iter().map(|letter| letter["id"].as_str().unwrap()).collect();
-    assert_eq!((dead[0]["delivery"]["event"].as_str(), dead[0]["failures"].as_i64()), (Some("ping"), Some(1)));
-    assert!(dead[0]["reason"].as_str().unwrap().contains("not now"), "{}", dead[0]);
-    assert_eq!(admin.items("/admin/v1/dead-letters?limit=1").await.len(), 1);
-    assert_eq!(admin.get(&format!("/admin/v1/dead-letters/{}", ids[0])).await.json(), dead[0]);
-
-    app.alter("DROP TRIGGER refuses").await;
-    assert_eq!(admin.post(&format!("/admin/v1/dead-letters/{}/retry", ids[0]), &json!({})).await.status, 202);
-    app.until("it is written now", || async { app.count("SELECT count(*) FROM deliveries").await == 1 })
-        .await;
-    assert_eq!(admin.post(&format!("/admin/v1/dead-letters/{}/retry", ids[0]), &json!({})).await.status, 404);
-    assert_eq!(admin.delete(&format!("/admin/v1/dead-letters/{}", ids[1]), None).await.status, 204);
-    assert!(admin.items("/admin/v1/dead-letters").await.is_empty());
-    let many = admin.post("/admin/v1/dead-letters/retry", &json!({"ids": ids})).await;
-    assert_eq!((many.status, many.json()), (202, json!({"settled": 0})));
-    assert_eq!(admin.post("/admin/v1/dead-letters/drop", &json!({"ids": []})).await.status, 422);
-    assert_eq!(admin.audited("dead_letter.drop").await[0]["resource_id"], ids[1]);
-}
-
-#[tokio::test]
 async fn a_setting_holds_within_seconds_and_says_where_it_comes_from() {
     let app = TestApp::start_with_admin(|config| config.live.max_sockets = 100).await;
     let admin = Operator::admin(&app).await;
@@ -252,6 +215,9 @@ async fn a_setting_holds_within_seconds_and_says_where_it_comes_from() {
         all.iter()
             .all(|setting| setting["from"] == "configuration" && setting["about"].as_str().unwrap().len() > 20)
     );
+    let kind = |key: &str| all.iter().find(|setting| setting["key"] == key).unwrap()["kind"].clone();
+    let keys = ["retention.bodies", "retention.bodies_size", "live.max_sockets", "log.filter"];
+    assert_eq!(keys.map(kind), ["duration", "size", "number", "text"]);
     let before = admin.get(path).await;
     assert_eq!(
         (before.header("etag").map(|tag| tag.starts_with("\"v0-")), before.json()["value"].as_str()),
@@ -346,6 +312,10 @@ async fn policies_and_targets_are_made_changed_and_taken_away_by_version() {
     let actions: Vec<Value> = admin.items("/admin/v1/audit?limit=200").await;
     let of = |kind: &str| actions.iter().filter(|row| row["resource_type"] == kind).count();
     assert_eq!((of("retention_policy"), of("notification_target")), (3, 3));
+    // What was made and what was changed are told in the same words.
+    let told = |action: &str, side: &str| actions.iter().find(|row| row["action"] == action).unwrap()[side].clone();
+    assert_eq!(told("retention_policy.create", "after"), json!({"bodies": "90d", "deliveries": null}));
+    assert_eq!(told("retention_policy.update", "before"), told("retention_policy.create", "after"));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::accounts::{post, sign_in};
+use crate::accounts::{log_in, post};
 use crate::app::{ADMIN, PASSWORD};
 use crate::http::Request;
 use crate::live::run;
@@ -154,16 +154,37 @@ async fn what_is_taken_away_ends_on_open_sockets_within_five_seconds() {
 #[tokio::test]
 async fn a_socket_ends_with_its_token_unless_another_one_is_shown() {
     let house = House::start(|config| {
-        config.auth.access_lifetime = Duration::from_secs(6);
+        config.auth.access_lifetime = Duration::from_secs(8);
     })
     .await;
-    let token = sign_in(&house.app, ADMIN, PASSWORD).await;
-    let mut plain = open_with(&house, "/ws/pipeline/1", &token).await;
-    let mut going_on = open_v1(&house, "/ws/pipeline/1", &token).await;
+    let session = log_in(&house.app, ADMIN, PASSWORD).await.json();
+    let token = session["access_token"].as_str().unwrap();
+    let mut plain = open_with(&house, "/ws/pipeline/1", token).await;
+    let mut silent = open_v1(&house, "/ws/pipeline/1", token).await;
+    let mut going_on = open_v1(&house, "/ws/pipeline/1", token).await;
 
-    let warned = going_on.json_of("auth").await;
-    assert_eq!(warned["state"], "expiring");
-    assert_eq!(closed(&mut plain).await.0, (4401, "token_expired".to_owned()));
+    for socket in [&mut silent, &mut going_on] {
+        assert_eq!(socket.json_of("auth").await["state"], "expiring");
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let next = post("/admin/v1/sessions/refresh", &json!({"refresh_token": session["refresh_token"]}));
+    let next = house.app.send(next).await.json()["access_token"].clone();
+    going_on.say(&json!({"cmd": "auth", "cid": 1, "token": next})).await;
+    // The other one has eight seconds to live, so it is said to expire too.
+    let shown = loop {
+        let told = going_on.json_of("auth").await;
+        if told["cid"] == 1 {
+            break told;
+        }
+    };
+    assert_eq!(shown["state"], "ok");
+
+    for socket in [&mut plain, &mut silent] {
+        assert_eq!(closed(socket).await.0, (4401, "token_expired".to_owned()));
+    }
+    house.app.deliver_github("workflow_run", &run(1001, "completed", Some("success"), 9)).await;
+    assert_eq!(going_on.json_of("status_change").await["status"], "success", "it outlives the first token");
+    assert_eq!(closed(&mut going_on).await.0, (4401, "token_expired".to_owned()), "and ends with the other one");
 }
 
 #[tokio::test]
@@ -244,7 +265,16 @@ async fn a_cookie_opens_sockets_for_our_own_page_alone() {
         let headers: Vec<_> = origin.iter().map(|origin| ("Origin", *origin)).collect();
         let (status, _) = handshake(&headers).await.err().expect("refused before the upgrade");
         assert_eq!(status, 403, "{origin:?}");
+        // A name and a password for the proxy in front are not what it comes in by.
+        let beside = [&headers[..], &[("Authorization", "Basic eDp5")]].concat();
+        let (status, _) = handshake(&beside).await.err().expect("refused before the upgrade");
+        assert_eq!(status, 403, "{origin:?} with Basic");
     }
+    let (own, beside) = (("Origin", own.as_str()), ("Authorization", "Basic eDp5"));
+    assert_eq!(
+        handshake(&[own, beside]).await.expect("a socket").json_of("snapshot").await["status"],
+        "running"
+    );
 
     // Logging out ends the socket that the cookie opened.
     let session = login.json();

@@ -125,6 +125,7 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         ("delete", "/admin/v1/users/{user_id}", None, "", admin(412)),
         ("post", "/admin/v1/users/{user_id}/restore", None, "", admin(409)),
         ("put", "/admin/v1/users/{user_id}/password", Some("{}"), "", admin(422)),
+        ("delete", "/admin/v1/users/{user_id}/second-factor", None, "", admin(404)),
         ("delete", "/admin/v1/users/{user_id}/sessions", None, "?not=now", admin(400)),
         // Members of project 1.
         ("get", "/admin/v1/projects/{project_id}/members", None, "", managed(200, 200, 404)),
@@ -180,6 +181,7 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         // What belongs to no project.
         ("get", "/admin/v1/dead-letters", None, "", admin(200)),
         ("get", "/admin/v1/dead-letters/{dead_letter_id}", None, "", admin(404)),
+        ("get", "/admin/v1/dead-letters/{dead_letter_id}/body", None, "", admin(404)),
         ("post", "/admin/v1/dead-letters/{dead_letter_id}/retry", None, "", admin(404)),
         ("delete", "/admin/v1/dead-letters/{dead_letter_id}", None, "", admin(404)),
         ("post", "/admin/v1/dead-letters/retry", Some(r#"{"ids":[]}"#), "", admin(422)),

@@ -166,7 +166,9 @@ async fn many_are_changed_at_once_and_moved_as_lines() {
     assert_eq!(statuses, [json!(200), json!(412), json!(404)]);
 
     let exported = desk.send(Request::get(&format!("{SOURCES}/export"))).await;
-    let lines = String::from_utf8(exported.body).unwrap();
+    // Between the pages stand the sizes of chunks.
+    let text = String::from_utf8(exported.body).unwrap();
+    let lines: String = text.lines().filter(|line| line.starts_with('{')).map(|line| format!("{line}\n")).collect();
     assert!(lines.lines().count() == 2 && !lines.contains(one["secret"].as_str().unwrap()));
     let import = |query: &str, lines: &str| {
         let request = Request::post(&format!("{SOURCES}/import{query}"), lines);

@@ -67,6 +67,30 @@ async fn a_body_of_the_admin_that_is_too_long_is_413_whether_it_says_so_or_not()
 }
 
 #[tokio::test]
+async fn what_whoever_wants_to_come_in_sends_is_short() {
+    let house = House::start(|_| {}).await;
+    let confirmation = "/admin/v1/me/second-factor";
+    for (path, body) in [
+        ("/admin/v1/sessions", json!({"name": "ada", "password": "x".repeat(4 << 10)})),
+        ("/admin/v1/sessions/refresh", json!({"refresh_token": "x".repeat(4 << 10)})),
+        ("/admin/v1/setup", json!({"token": "x", "name": "ada", "password": "x".repeat(4 << 10)})),
+        (confirmation, json!({"password": "x".repeat(4 << 10)})),
+    ] {
+        let request = || {
+            let request = post(path, &body);
+            if path == confirmation { with(request, &house.admin) } else { request }
+        };
+        for request in [request(), request().chunked(1 << 10)] {
+            let answer = house.app.send(request).await;
+            assert_eq!((answer.status, answer.problem().as_str()), (413, "too_large"), "{path}");
+            assert!(answer.json()["detail"].as_str().unwrap().contains("4096"), "{path}");
+        }
+    }
+    let long = json!({"name": "ada", "password": "x".repeat(3_900)});
+    assert_eq!(house.app.send(post("/admin/v1/sessions", &long)).await.problem(), "login_refused");
+}
+
+#[tokio::test]
 async fn a_body_that_is_too_deep_or_too_long_in_a_field_is_refused() {
     let house = House::start(|_| {}).await;
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));

@@ -15,6 +15,7 @@ async fn a_frame_header_that_declares_16_gib_costs_less_than_a_mebibyte() {
     // What is allocated once for all sockets is not what this one costs.
     for _ in 0..3 {
         Socket::v1(process.address, "/ws").await.json_of("hello").await;
+        Socket::plain(process.address, "/ws/pipeline/1").await.json().await;
     }
     for v1 in [false, true] {
         let mut socket = if v1 {

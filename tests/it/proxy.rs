@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use pipecast_http::Code;
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 
 use crate::app::{TestApp, github};
-use crate::http::Request;
+use crate::http::{Answer, Request};
 use crate::live::run;
 use crate::socket::{Socket, Stream};
 
@@ -140,13 +143,87 @@ async fn a_delivery_is_passed_to_another_edge_and_the_largest_one_goes_through()
     }
     let largest = vec![b' '; 25 << 20];
     assert_eq!(github("push", largest).send(proxy.address).await.status, 202);
-    let larger = github("push", vec![b' '; (25 << 20) + 1]).send(proxy.address).await;
-    assert_eq!((larger.status, larger.json()["code"].clone()), (413, json!("too_large")));
-    assert_eq!(
-        Request::get("/admin/v1/anything").send(proxy.address).await.status,
-        502,
-        "the admin is down, and nothing else is"
+    assert_eq!(github("push", vec![b' '; 1 << 20]).chunked(64 << 10).send(proxy.address).await.status, 202);
+    let absent = Request::get("/admin/v1/anything").send(proxy.address).await;
+    assert_eq!(absent.problem(), "unavailable", "the admin is down, and nothing else is");
+}
+
+#[tokio::test]
+async fn what_the_proxy_answers_itself_is_a_problem_in_the_services_words() {
+    let app = edge().await;
+    let (proxy, alone) = (Proxy::start(&[app.address], nobody()), Proxy::start(&[nobody()], nobody()));
+    let body = |bytes: usize| vec![b' '; bytes];
+    let asked = [
+        (&proxy, Request::get("/admin/v1/me"), Code::Unavailable),
+        (&proxy, Request::post("/admin/v1/users", body((1 << 20) + 1)), Code::TooLarge),
+        (&proxy, Request::post("/admin/v1/users/import", body(8 << 20)), Code::Unavailable),
+        (&proxy, Request::post("/admin/v1/users/import", body((8 << 20) + 1)), Code::TooLarge),
+        (&proxy, github("push", body((25 << 20) + 1)), Code::TooLarge),
+        (&proxy, Request::get(&format!("/health?q={}", "x".repeat(9 << 10))), Code::AddressTooLong),
+        (&proxy, Request::get("/health").header("X-Long", "x".repeat(9 << 10)), Code::HeadTooLarge),
+        (&proxy, Request::get("/health").header("Content-Length", "many"), Code::Malformed),
+        (&proxy, Request::new("TRACE", "/health"), Code::MethodNotAllowed),
+        (&proxy, Request::get("/.problem"), Code::NotFound),
+        (&alone, Request::get("/api/v1/pipelines"), Code::Unavailable),
+        (&alone, github("ping", "{}"), Code::NotDurable),
+        (&alone, github("push", body(1 << 20)), Code::NotDurable),
+    ];
+
+    for (proxy, request, code) in asked {
+        let what = request.head(proxy.address).chars().take(60).collect::<String>();
+        let answer = request.send(proxy.address).await;
+        is_problem(&what, &answer, code);
+    }
+}
+
+/// That an answer is what the service would have said.
+fn is_problem(what: &str, answer: &Answer, code: Code) {
+    let body = answer.json();
+    assert_eq!((answer.problem().as_str(), answer.status), (code.word(), code.status().as_u16()), "{what}");
+    assert_eq!(body["type"], format!("urn:pipecast:problem:{}", code.word()), "{what}");
+    assert_eq!(body["title"], code.title(), "{what}");
+    let comes_back = [429, 503].contains(&answer.status);
+    assert_eq!(answer.header("retry-after").is_some(), comes_back, "{what}");
+}
+
+#[tokio::test]
+async fn slow_bodies_fill_nothing_in_the_proxy_and_end_at_the_edge() {
+    let app = TestApp::start_with(|config| config.webhooks.read_deadline = Duration::from_secs(4)).await;
+    let address = nobody();
+    let proxy = Proxy::start_at(address, &[app.address], nobody(), |here| {
+        fs::write(here.join("listen.conf"), format!("listen {address};\n")).unwrap();
+        // As everybody but this machine is treated.
+        let file = here.parent().unwrap().join("frontend-proxy.conf");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains("127.0.0.0/8 1;"), "{text}");
+        fs::write(&file, text.replace("127.0.0.0/8 1;", "")).unwrap();
+    });
+    let head = format!(
+        "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        25 << 20
     );
+    let mut slow = Vec::new();
+    for _ in 0..12 {
+        let mut stream = TcpStream::connect(proxy.address).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Whom it refuses it may have left already.
+        let _ = stream.write_all(&vec![b' '; 1 << 20]).await;
+        slow.push(stream);
+    }
+
+    for small in [5_600, 150_000] {
+        let answer = github("push", vec![b' '; small]).send(proxy.address).await;
+        assert_eq!(answer.status, 202, "{}", String::from_utf8_lossy(&answer.body));
+    }
+    let mut codes = Vec::new();
+    for stream in slow {
+        let answer = Answer::read(stream).await;
+        let code = if answer.status == 429 { Code::TooMany } else { Code::BodyTimeout };
+        is_problem("a slow one", &answer, code);
+        codes.push(code);
+    }
+
+    assert_eq!(codes.iter().filter(|code| **code == Code::BodyTimeout).count(), 8, "{codes:?}");
 }
 
 #[tokio::test]

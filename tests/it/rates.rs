@@ -7,7 +7,7 @@ use pipecast::config::Config;
 use serde_json::json;
 
 use crate::accounts::{post, sign_in};
-use crate::app::{ADMIN, GITHUB_SECRET, PASSWORD, TestApp, github, sign_github};
+use crate::app::{ADMIN, GITHUB_SECRET, PASSWORD, TestApp, github, gitlab, sign_github};
 use crate::http::Request;
 use crate::ledger::Operator;
 use crate::people::{House, with};
@@ -170,6 +170,35 @@ async fn whoever_shows_what_is_no_good_is_not_looked_at_for_a_while_and_keeps_no
 }
 
 #[tokio::test]
+async fn who_was_let_in_before_is_looked_at_anew_whoever_guesses_behind_the_same_address() {
+    let house = House::start(|config| {
+        counted(config);
+        few(&mut config.limits.impostor_per_second, &mut config.limits.impostor_burst, 4);
+    })
+    .await;
+    let (id, token) = house.token("a program", &["pipelines:read"]).await;
+    let ask = async |shown: &str| house.app.send(from(with(Request::get(PATH), shown), "203.0.113.7")).await.status;
+    assert_eq!(ask(&token).await, 200);
+    for number in 0..4 {
+        assert_eq!(ask(&format!("guess-number-{number}")).await, 401);
+    }
+    is_refused(&house.app, from(with(Request::get(PATH), "guess-number-4"), "203.0.113.7"), "impostor").await;
+
+    // After a change by somebody nobody is believed without a look at the database.
+    let patch = Request::with_body("PATCH", &format!("/admin/v1/tokens/{id}"), r#"{"name":"the same program"}"#);
+    house
+        .done(patch.header("Content-Type", "application/merge-patch+json").header("If-Match", "*"))
+        .await;
+
+    assert_eq!(ask(&token).await, 200);
+    is_refused(&house.app, from(with(Request::get(PATH), "guess-number-5"), "203.0.113.7"), "impostor").await;
+    house
+        .done(Request::new("DELETE", &format!("/admin/v1/tokens/{id}")).header("If-Match", "*"))
+        .await;
+    house.app.until("what has ended is no good either", || async { ask(&token).await == 429 }).await;
+}
+
+#[tokio::test]
 async fn a_source_has_a_budget_that_only_authentic_deliveries_take_from() {
     let app = TestApp::start_with(|config| {
         counted(config);
@@ -197,23 +226,28 @@ async fn a_source_has_a_budget_that_only_authentic_deliveries_take_from() {
 }
 
 #[tokio::test]
-async fn a_forger_is_refused_before_the_body_and_does_not_keep_the_host_out() {
+async fn a_forger_is_refused_and_does_not_keep_the_host_out_that_sends_from_the_same_address() {
     let app = TestApp::start_with(|config| {
         counted(config);
         few(&mut config.limits.impostor_per_second, &mut config.limits.impostor_burst, 5);
     })
     .await;
+    // Hosts send for everyone from the same few addresses, for strangers too.
+    const HOST: &str = "140.82.112.1";
     for _ in 0..5 {
-        assert_eq!(app.send(from(forged(), "203.0.113.7")).await.status, 401);
+        assert_eq!(app.send(from(forged(), HOST)).await.status, 401);
     }
 
-    // Nothing of the body was sent, and the answer is there.
-    let unsent = from(forged(), "203.0.113.7").without("content-length").header("Content-Length", 20 << 20);
-    is_refused(&app, unsent, "impostor").await;
+    is_refused(&app, from(forged(), HOST), "impostor").await;
+    // Without anything that could be verified there is no need for the body: nothing of it was sent, and the answer is there.
+    let unproved = github("ping", "{}").without("x-hub-signature-256").without("content-length");
+    is_refused(&app, from(unproved, HOST).header("Content-Length", 20 << 20), "impostor").await;
 
     for _ in 0..20 {
-        assert_eq!(app.send(from(github("ping", "{}"), "140.82.112.1")).await.status, 202);
+        assert_eq!(app.send(from(github("ping", "{}"), HOST)).await.status, 202);
+        assert_eq!(app.send(from(gitlab("Push Hook", "{}"), HOST)).await.status, 202);
     }
+    is_refused(&app, from(forged(), HOST), "impostor").await;
 }
 
 #[tokio::test]

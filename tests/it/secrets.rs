@@ -10,10 +10,14 @@ use pipecast_model::{Host, SecretId, SecretKind, SourceId, Timestamp};
 use pipecast_store::sealed::Keys;
 use pipecast_store::source::{NewSource, SourceChange};
 use pipecast_store::{Reader, Writer};
+use serde_json::{Value, json};
 
+use crate::accounts::post;
 use crate::app::{TestApp, config_in, github, sign_github};
 use crate::http::{Answer, Request};
 use crate::live::run;
+use crate::people::{House, expect, with};
+use crate::traces::MARK;
 
 pub const SECRET: &str = "the first secret of the source";
 const NEXT: &str = "the second secret of the source";
@@ -259,4 +263,51 @@ async fn what_an_edge_has_read_it_keeps_while_the_database_is_away() {
         assert_eq!(ping(&app, "k", SECRET).await, 202);
         assert_eq!(ping(&app, "k", "another secret").await, 401);
     }
+}
+
+/// Whoever knows the address of a webhook can write to it.
+#[tokio::test]
+async fn where_a_target_is_reached_is_said_once_and_never_shown_again() {
+    let house = House::start(|_| {}).await;
+    let targets = "/admin/v1/notification-targets";
+    let send = async |request: Request| house.app.send(with(request, &house.admin)).await;
+    let (first, second) = (
+        format!("https://hooks.example.org/services/{MARK}-first"),
+        format!("https://other.example.org:8443/{MARK}-second"),
+    );
+    let new = |kind: &str, url: &str| json!({"name": "ops", "kind": kind, "statuses": ["failure"], "url": url});
+    for (kind, wrong) in [
+        ("slack", format!("http://hooks.example.org/{MARK}")),
+        ("slack", format!("hooks.example.org/{MARK}")),
+        ("webhook", format!("https:///{MARK}")),
+        ("webhook", format!("https://example.org/{MARK}{}", "x".repeat(2_048))),
+        ("email", first.clone()),
+    ] {
+        let refused = send(post(targets, &new(kind, &wrong))).await;
+        assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("#/url")), "{wrong}");
+        assert!(!String::from_utf8_lossy(&refused.body).contains(MARK), "what is wrong is said without it");
+    }
+
+    let made = send(post(targets, &new("slack", &first))).await;
+    expect(&made, 201);
+    let one = made.header("location").unwrap().to_owned();
+    assert_eq!((&made.json()["url_host"], &made.json()["url"]), (&json!("hooks.example.org"), &Value::Null));
+    let patch = |body: Value| {
+        let request = Request::with_body("PATCH", &one, &body.to_string()).header("Content-Type", "application/merge-patch+json");
+        send(request.header("If-Match", "*"))
+    };
+    assert_eq!(patch(json!({"name": "devs"})).await.json()["url_host"], "hooks.example.org", "it stays");
+    assert_eq!(patch(json!({"url": second})).await.json()["url_host"], "other.example.org");
+    for path in [one.as_str(), targets, "/admin/v1/audit?limit=200"] {
+        let shown = send(Request::get(path)).await;
+        assert!(shown.status == 200 && !String::from_utf8_lossy(&shown.body).contains(MARK), "{path}");
+    }
+    let kept = house.app.texts("SELECT sealed_url FROM notification_targets").await;
+    assert!(kept[0].starts_with("v1|a256gcm|") && !kept[0].contains(MARK), "{kept:?}");
+    let none = patch(json!({"url": null})).await;
+    assert_eq!((none.status, &none.json()["url_host"]), (200, &Value::Null));
+    assert_eq!(
+        house.app.count("SELECT count(*) FROM notification_targets WHERE sealed_url IS NOT NULL").await,
+        0
+    );
 }

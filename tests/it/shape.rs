@@ -59,6 +59,42 @@ fn only_the_composition_root_and_the_document_name_the_admin() {
 }
 
 #[test]
+fn only_the_composition_root_has_what_writes_the_database() {
+    let writes = ["Writer", "Tx", "pipecast_store::open", "pipecast_store::connect"];
+    for (path, text) in sources("src") {
+        if module_of(&path) == "roles" {
+            continue;
+        }
+        let text = before_tests(&text);
+        let found: Vec<_> = writes.iter().filter(|name| names(text, name)).collect();
+        assert!(found.is_empty(), "{} names {found:?}; the admin alone writes", path.display());
+    }
+}
+
+#[test]
+fn sql_is_written_in_the_store_and_in_the_embedded_queue_alone() {
+    let rooms = [Path::new("crates/store/src"), Path::new("crates/fabric/src/queue/embedded")];
+    let mut found = 0;
+    for (path, text) in ["src", "admin/src", "crates"].into_iter().flat_map(sources) {
+        // Tests look into databases from outside.
+        if path
+            .components()
+            .any(|part| ["tests", "examples", "benches"].iter().any(|name| part.as_os_str() == *name))
+        {
+            continue;
+        }
+        let text = before_tests(&text);
+        let has_sql = ["sqlx::query", "sqlx::raw_sql", "QueryBuilder"].iter().any(|word| text.contains(word));
+        if rooms.iter().any(|room| path.starts_with(room)) {
+            found += usize::from(has_sql);
+        } else {
+            assert!(!has_sql, "{} has SQL; it belongs beside its table in the store", path.display());
+        }
+    }
+    assert!(found > 20, "{found}");
+}
+
+#[test]
 fn every_file_says_what_it_is_and_none_is_a_house_of_its_own() {
     let roots = [
         "src",
@@ -142,6 +178,18 @@ fn imports(text: &str) -> BTreeSet<String> {
         }
     }
     names
+}
+
+/// A file without the tests at its end.
+fn before_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+/// Whether a text has this name, not as a part of another one.
+fn names(text: &str, name: &str) -> bool {
+    let is_of_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.match_indices(name)
+        .any(|(at, _)| !text[..at].ends_with(is_of_name) && !text[at + name.len()..].starts_with(is_of_name))
 }
 
 fn top_level_names(list: &str) -> Vec<String> {

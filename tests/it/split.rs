@@ -98,7 +98,7 @@ async fn order(sql: &str) {
 }
 
 /// A queue that is durable outlives the test that made it.
-async fn drop_queues(prefix: &str) {
+pub async fn drop_queues(prefix: &str) {
     let broker = std::env::var("PIPECAST_TEST_RABBITMQ").unwrap_or_else(|_| "amqp://guest:guest@127.0.0.1:5672".to_owned());
     let connection = lapin::Connection::connect(&broker, lapin::ConnectionProperties::default()).await.unwrap();
     let channel = connection.create_channel().await.unwrap();

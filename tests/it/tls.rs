@@ -45,6 +45,21 @@ async fn beside(mut command: Command) -> Output {
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
 
+/// Makes of the deployed files what docs/operations.md tells an operator to make of them.
+fn lay_as_documented(here: &Path) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/operations.md")).unwrap();
+    let told: Vec<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# "))
+        .filter(|line| line.starts_with("sed "))
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    for line in told {
+        shell(root, &line.replace("/etc/nginx/here", &here.display().to_string()));
+    }
+}
+
 /// The proxy with `deploy/proxy/tls`, in front of a service that knows its name.
 struct Secured {
     app: TestApp,
@@ -68,13 +83,13 @@ impl Secured {
         certify(room.path(), &format!("DNS:{NAME}"));
         let (address, plain) = (nobody(), nobody());
         let proxy = Proxy::start_at(address, &[app.address], nobody(), |here| {
-            let deployed = |name: &str| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/proxy/tls").join(name)).unwrap();
-            let at = |text: String, port: &str, address: SocketAddr| {
-                assert!(text.contains(port), "{port} in {text}");
-                text.replace(port, &format!("listen {address}"))
-            };
-            fs::write(here.join("listen.conf"), at(deployed("listen.conf"), "listen 8443", address)).unwrap();
-            fs::write(here.join("redirect.conf"), at(deployed("redirect.conf"), "listen 8080", plain)).unwrap();
+            lay_as_documented(here);
+            for (name, port, address) in [("listen.conf", "listen 443", address), ("redirect.conf", "listen 80;", plain)] {
+                let text = fs::read_to_string(here.join(name)).unwrap();
+                assert_eq!(text.matches(port).count(), 1, "{port} in {text}");
+                let end = if port.ends_with(';') { ";" } else { "" };
+                fs::write(here.join(name), text.replace(port, &format!("listen {address}{end}"))).unwrap();
+            }
             for file in ["certificate.pem", "key.pem"] {
                 fs::copy(room.path().join(file), here.join(file)).unwrap();
             }
@@ -126,7 +141,7 @@ async fn https_is_served_and_plain_http_leads_there() {
     assert_eq!(text.matches("x-content-type-options: ").count(), 1, "{text}");
     // The admin is away, so this is nginx's own.
     let (_, own) = secured.curl(&format!("https://{NAME}:{tls}/admin/v1/me"), &known).await;
-    assert!(own.starts_with("http/1.1 502"), "{own}");
+    assert!(own.starts_with("http/1.1 503") && own.contains("urn:pipecast:problem:unavailable"), "{own}");
     for header in [
         "strict-transport-security: max-age=63072000; includesubdomains",
         "x-content-type-options: nosniff",

@@ -18,7 +18,7 @@ pub const MARK: &str = "pl4nted";
 const SHORTEST: usize = 12;
 
 /// Answers that operators see, by the beginnings of their paths; and every refusal.
-const VIEWS: [&str; 8] = [
+const VIEWS: [&str; 9] = [
     "/metrics",
     "/health",
     "/admin/v1/audit",
@@ -26,6 +26,7 @@ const VIEWS: [&str; 8] = [
     "/admin/v1/dead-letters",
     "/admin/v1/sources",
     "/admin/v1/tokens",
+    "/admin/v1/notification-targets",
     "/admin/v1/settings",
 ];
 
@@ -117,6 +118,7 @@ fn plant_shown(path: &str, json: &Value) {
                     "token" => "API token",
                     "secret" if path.contains("second-factor") => "second factor",
                     "secret" => "webhook secret",
+                    "url" if path.contains("notification-targets") => "address of a target",
                     _ => {
                         plant_shown(path, value);
                         continue;

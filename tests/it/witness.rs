@@ -100,6 +100,43 @@ async fn who_is_denied_something_stands_in_the_audit_once_with_a_count() {
 }
 
 #[tokio::test]
+async fn what_is_denied_on_an_open_socket_stands_in_the_audit_too() {
+    let house = House::start(|_| {}).await;
+    let (viewer, token) = house.member("viewer", 1, "viewer").await;
+    let mut stranger = Socket::v1(house.app.address, "/ws").await;
+    let bearer = format!("pipecast.v1, bearer.{token}");
+    let mut known = Socket::open(house.app.address, "/ws", &[("Sec-WebSocket-Protocol", &bearer)]).await.unwrap();
+
+    for _ in 0..10 {
+        stranger.say(&json!({"cmd": "auth", "cid": 1, "token": "pcst_nonsense"})).await;
+        assert_eq!(stranger.json_of("error").await["code"], "unauthorized");
+    }
+    known.say(&json!({"cmd": "auth", "cid": 1, "token": house.admin})).await;
+    assert_eq!(known.json_of("error").await["code"], "forbidden", "somebody else's");
+    known.say(&json!({"cmd": "sub", "cid": 2, "topics": ["pipeline:1"]})).await;
+    known.json_of("snapshot").await;
+    let path = format!("/admin/v1/projects/1/members/{viewer}");
+    let demote = Request::with_body("PATCH", &path, r#"{"role":"runner"}"#).header("Content-Type", "application/merge-patch+json");
+    house.done(demote.header("If-Match", "*")).await;
+    known.json_of("unsubscribed").await;
+    known.say(&json!({"cmd": "sub", "cid": 3, "topics": ["monitor"]})).await;
+    assert_eq!(known.json_of("error").await["code"], "forbidden");
+
+    house.app.until("all three are told", || async { denials(&house).await.len() >= 3 }).await;
+    let rows = denials(&house).await;
+    let codes = |user| {
+        sums(&rows, user)
+            .into_iter()
+            .map(|(operation, code, _)| format!("{operation} {code}"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(codes(viewer), ["auth /ws forbidden", "sub /ws forbidden"]);
+    assert_eq!(codes(0), ["auth /ws token_refused"]);
+    let told = serde_json::to_string(&rows).unwrap();
+    assert!(!told.contains("nonsense") && told.contains("127.0.0.1"), "{told}");
+}
+
+#[tokio::test]
 async fn one_sees_whether_a_second_factor_is_on_and_how_many_codes_are_left() {
     let house = House::start(|_| {}).await;
     let me = async |token: &str| {

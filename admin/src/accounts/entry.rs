@@ -1,22 +1,37 @@
 //! Coming in and going on: logins, the tokens that carry a session on, and how it ends.
 //! Knows nothing of cookies and headers.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
-use pipecast_auth::throttle::{self, Subjects};
+use pipecast_auth::throttle::{Subject, Subjects};
 use pipecast_auth::{Audience, Claims, Kind, Shown, hash, mint};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::{Actor, By, Entry};
-use pipecast_store::{Ended, Login, Session};
+use pipecast_store::{Ended, Login, NewRefresh, Refresh, Session, Tx};
 use tracing::warn;
 
+use super::attempts::Failure;
+use super::generation::{self, Verdict};
 use super::{Accounts, Error, after};
 
 /// How long a ticket is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
-/// A token that comes again within so many microseconds of its use was sent twice by its owner, as by two tabs at once.
-const GRACE: i64 = 10_000_000;
+/// Tokens that a session gets within `A_MINUTE`, the first one included.
+const TOKENS: i64 = 10;
+const A_MINUTE: Duration = Duration::from_secs(60);
+
+/// What is typed in.
+#[derive(Clone, Copy)]
+pub struct Typed<'a> {
+    /// The name.
+    pub name: &'a str,
+    /// The password.
+    pub password: &'a str,
+    /// A code of the second factor.
+    pub code: Option<&'a str>,
+}
 
 /// A session as its owner gets it.
 #[derive(Clone, Debug)]
@@ -35,37 +50,43 @@ pub struct Opened {
 
 impl Accounts {
     /// Opens a session for whoever knows the password, and the code where one is asked for. Takes as long for a name that does not exist.
+    /// `network` is where failures are counted besides; `None` where nobody here knows.
     ///
     /// # Errors
     /// `Refused`, `SecondFactor`, `Wait`, `Busy`.
-    pub async fn log_in(&self, name: &str, password: &str, code: Option<&str>, from: &By) -> Result<Opened, Error> {
-        let subjects = Subjects::of(name, from.ip);
-        if self.settings.throttle {
-            let failures = self.reader.list_login_failures(&subjects.all()).await?;
-            if let Some(wait) = subjects.wait(&failures, Timestamp::now()) {
-                return Err(Error::Wait(wait));
-            }
-        }
-        let login = self.reader.find_login(name).await?;
+    pub async fn log_in(&self, typed: Typed<'_>, network: Option<IpAddr>, from: &By) -> Result<Opened, Error> {
+        let subjects = Subjects::of(typed.name, network);
+        let _turn = self.attempt(&subjects.all()).await?;
+        let login = self.reader.find_login(typed.name).await?;
         let phc = login.as_ref().filter(|login| !login.is_disabled).and_then(|login| login.password.as_deref());
         let known = login.as_ref().map(|login| login.id);
-        let is_right = self.passwords.verify(phc, password).await?;
+        let is_right = self.verify(phc, typed.password).await?;
         let Some(login) = login.filter(|_| is_right) else {
-            self.note_failure(&subjects, known, from).await?;
+            self.refused(known, &subjects.all(), from).await?;
             return Err(Error::Refused);
         };
-        if login.has_totp && !self.takes_code(login.id, code).await? {
-            if code.is_some() {
-                self.note_failure(&subjects, known, from).await?;
+        let factor = Subject::Factor(login.id);
+        if login.has_totp {
+            let code = typed.code.ok_or(Error::SecondFactor)?;
+            // By whoever has the password, from wherever: so it cannot be tried from many networks at once.
+            let _turn = self.attempt(&[&factor]).await?;
+            if !self.takes_code(login.id, code).await? {
+                let counted = [&[&factor][..], &subjects.all()].concat();
+                self.refused(known, &counted, from).await?;
+                return Err(Error::SecondFactor);
             }
-            return Err(Error::SecondFactor);
         }
-        let opened = self.open(&login, &subjects, from).await?;
-        self.renew_hash(&login, password).await;
+        let opened = self.open(&login, &[&subjects.pair, &factor], from).await;
+        if matches!(opened, Err(Error::Refused)) {
+            self.refused(known, &subjects.all(), from).await?;
+        }
+        let opened = opened?;
+        self.renew_hash(&login, typed.password).await;
         Ok(opened)
     }
 
-    async fn open(&self, login: &Login, subjects: &Subjects, from: &By) -> Result<Opened, Error> {
+    /// Opens a session for somebody who was verified. What was verified may not hold any more.
+    async fn open(&self, login: &Login, forgiven: &[&Subject], from: &By) -> Result<Opened, Error> {
         let pair = self.keyring.pair(&self.writer).await?;
         let now = Timestamp::now();
         let session = Session {
@@ -79,9 +100,18 @@ impl Accounts {
         };
         let (minted, rests_until) = (mint(Kind::Refresh), after(now, self.settings.refresh));
         let mut tx = self.writer.begin().await?;
-        tx.forget_login_failures(&subjects.pair).await?;
+        check_still(&mut tx, login).await?;
+        for subject in forgiven {
+            tx.forget_login_failures(&subject.key()).await?;
+        }
         tx.open_session(&session).await?;
-        tx.add_refresh(session.id, &minted.hash, rests_until).await?;
+        let first = NewRefresh {
+            session: session.id,
+            hash: &minted.hash,
+            begun_at: now,
+            expires_at: rests_until,
+        };
+        tx.add_refresh(&first).await?;
         tx.audit(Entry::new(as_user(from, login.id), "session.open").on("session", session.id, ""));
         tx.commit().await?;
         let claims = Claims::new(self.gatekeeper.issuer(), login.id, session.id, self.settings.access);
@@ -94,31 +124,42 @@ impl Accounts {
         })
     }
 
-    /// Carries a session on: the token is used up, and there is another one. One that comes again has been stolen, from either of the
-    /// two who have it, so the session ends.
+    /// Carries a session on: the token is used up, and there is another one. One that shows that two have the session ends it, because one
+    /// of the two has stolen it.
     ///
     /// # Errors
-    /// `Ended`.
+    /// `Ended`, `TooOften`.
     pub async fn carry_on(&self, token: &str) -> Result<Opened, Error> {
         let pair = self.keyring.pair(&self.writer).await?;
-        let now = Timestamp::now();
+        let (now, hash) = (Timestamp::now(), hash(token));
         let mut tx = self.writer.begin().await?;
-        let Some(used) = tx.use_refresh(&hash(token), now).await? else {
+        let Some(used) = tx.use_refresh(&hash, now).await? else {
             return Err(Error::Ended);
         };
         if used.is_ended || used.expires_at <= now || used.session_expires_at <= now {
             return Err(Error::Ended);
         }
-        if used.used_at.is_some_and(|before| now.0 - before.0 > GRACE) {
-            warn!(session.id = %used.session_id, user.id = %used.user_id, "a token of a session came a second time, so the session is ended");
-            tx.end_session(used.session_id, Ended::Reused).await?;
-            tx.audit(Entry::new(By::system(), "session.reused").on("session", used.session_id, "").denied());
-            tx.commit().await?;
-            return Err(Error::Ended);
-        }
+        let is_other_carried_on = tx.is_carried_on(&used, &hash, generation::settles(&used)).await?;
+        let begun_at = match generation::judge(&used, is_other_carried_on, now) {
+            Verdict::GoesOn(begun_at) => begun_at,
+            Verdict::Stolen => {
+                warn!(session.id = %used.session_id, user.id = %used.user_id, "two have a session, so it is ended: one of its tokens came that was used before");
+                tx.end_session(used.session_id, Ended::Reused).await?;
+                tx.audit(Entry::new(By::system(), "session.reused").on("session", used.session_id, "").denied());
+                tx.commit().await?;
+                return Err(Error::Ended);
+            }
+        };
+        self.check_pace(&mut tx, &used, now).await?;
         let rests_until = after(now, self.settings.refresh).min(used.session_expires_at);
         let minted = mint(Kind::Refresh);
-        tx.add_refresh(used.session_id, &minted.hash, rests_until).await?;
+        let next = NewRefresh {
+            session: used.session_id,
+            hash: &minted.hash,
+            begun_at,
+            expires_at: rests_until,
+        };
+        tx.add_refresh(&next).await?;
         tx.touch_session(used.session_id, now).await?;
         tx.commit().await?;
         let claims = Claims::new(self.gatekeeper.issuer(), used.user_id, used.session_id, self.settings.access);
@@ -129,6 +170,19 @@ impl Accounts {
             refresh: minted.shown,
             rests_until,
         })
+    }
+
+    /// That a session has not had all the tokens that it gets within a minute.
+    async fn check_pace(&self, tx: &mut Tx, used: &Refresh, now: Timestamp) -> Result<(), Error> {
+        if !self.settings.throttle {
+            return Ok(());
+        }
+        let oldest = tx.nth_refresh(used.session_id, TOKENS - 1).await?;
+        let left = oldest.map(|oldest| after(oldest, A_MINUTE).0.saturating_sub(now.0));
+        match left.and_then(|left| u64::try_from(left).ok()).filter(|left| *left > 0) {
+            Some(left) => Err(Error::TooOften(Duration::from_micros(left))),
+            None => Ok(()),
+        }
     }
 
     /// What opens one socket for a page of this origin.
@@ -159,40 +213,44 @@ impl Accounts {
     }
 
     /// Counts a failed login, whether there is such an account or not.
-    async fn note_failure(&self, subjects: &Subjects, known: Option<UserId>, from: &By) -> Result<(), Error> {
+    async fn refused(&self, user: Option<UserId>, subjects: &[&Subject], from: &By) -> Result<(), Error> {
         metrics::counter!("pipecast_logins_total", "outcome" => "refused").increment(1);
-        let now = Timestamp::now();
-        let mut tx = self.writer.begin().await?;
-        // What was typed as a name may be a password, so only names that there are stand in the audit, as ids.
-        let id = known.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
-        tx.audit(Entry::new(from.clone(), "session.open").on("user", id, "").denied());
-        if !self.settings.throttle {
-            tx.commit().await?;
-            return Ok(());
-        }
-        tx.note_login_failure(&subjects.pair, now, now.minus(throttle::FORGOTTEN_AFTER)).await?;
-        tx.note_login_failure(&subjects.network, now, now.minus(throttle::window())).await?;
-        tx.note_login_failure(&subjects.account, now, now.minus(throttle::FORGOTTEN_AFTER)).await?;
-        tx.commit().await?;
-        Ok(())
+        let failure = Failure {
+            action: "session.open",
+            user,
+            subjects,
+        };
+        self.note_failure(failure, from).await
     }
 
-    /// A hash that was made at another cost is made anew, now that the password is known. Where that fails, the next login does it.
+    /// A hash that was made at another cost is made anew, now that the password is known. Where that fails, the next login does it; where
+    /// there is another password meanwhile, there is nothing to do.
     async fn renew_hash(&self, login: &Login, password: &str) {
-        let Some(phc) = login.password.as_deref().filter(|phc| self.passwords.is_outdated(phc)) else {
+        let Some(before) = login.password.as_deref().filter(|phc| self.passwords.is_outdated(phc)) else {
             return;
         };
-        debug_assert!(!phc.is_empty());
         let renewed = async {
             let phc = self.passwords.hash(password).await?;
             let mut tx = self.writer.begin().await?;
-            tx.set_password(login.id, &phc).await?;
+            tx.renew_password(login.id, before, &phc).await?;
             tx.commit().await?;
             Ok::<_, Error>(())
         };
         if let Err(error) = renewed.await {
             warn!(%error, "cannot renew the hash of a password; the next login tries again");
         }
+    }
+}
+
+/// That somebody still has the password and the factor that they were verified by, and may come in. They are locked until the transaction
+/// ends, so whoever changes that now ends the session that is opened here too.
+async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
+    match tx.hold_login(verified.id).await? {
+        // The same password may have been hashed anew.
+        Some(now) if now.is_disabled || now.password_changed_at != verified.password_changed_at => Err(Error::Refused),
+        Some(now) if now.has_totp && !verified.has_totp => Err(Error::SecondFactor),
+        Some(_) => Ok(()),
+        None => Err(Error::Refused),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use pipecast_auth::{Kind, Shown, hash, mint, totp};
 use pipecast_model::{Timestamp, UserId};
-use pipecast_store::Totp;
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::Plain;
+use pipecast_store::{Ended, Totp};
 use tracing::error;
 
 use super::{Accounts, Error};
@@ -73,9 +73,26 @@ impl Accounts {
         Ok(())
     }
 
+    /// Takes somebody else's factor away, who has lost it, and ends their sessions.
+    ///
+    /// # Errors
+    /// `Gone` where there is none.
+    pub async fn drop_factor(&self, user: UserId, by: By) -> Result<(), Error> {
+        let mut tx = self.writer.begin().await?;
+        let owner = tx.hold_user(user).await?.ok_or(Error::Gone)?;
+        if !tx.remove_totp(user).await? {
+            return Err(Error::Gone);
+        }
+        tx.end_sessions(user, None, Ended::Revoked).await?;
+        tx.audit(Entry::new(by, "second_factor.off").on("user", user, &owner.name));
+        tx.commit().await?;
+        self.gatekeeper.forget();
+        Ok(())
+    }
+
     /// Whether a code is right, of the app or for recovery; either is taken once.
-    pub(super) async fn takes_code(&self, user: UserId, code: Option<&str>) -> Result<bool, Error> {
-        let (Some(code), Some(factor)) = (code, self.reader.find_totp(user).await?) else {
+    pub(super) async fn takes_code(&self, user: UserId, code: &str) -> Result<bool, Error> {
+        let Some(factor) = self.reader.find_totp(user).await? else {
             return Ok(false);
         };
         let code = code.trim().to_lowercase();

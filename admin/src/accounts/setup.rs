@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use pipecast_auth::{Kind, Shown, hash, mint};
+use pipecast_auth::{Kind, Shown, hash, mint, same};
 use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::NewUser;
 use pipecast_store::audit::{By, Entry};
@@ -56,12 +56,14 @@ impl Accounts {
     /// # Errors
     /// `NoSetup`, `Weak`, `Guessable`, `Busy`, `NameTaken`.
     pub async fn set_up(&self, token: &str, founder: &Founder, by: By) -> Result<UserId, Error> {
-        if self.reader.is_set_up().await? {
+        // Before anything is done that takes its time; what decides is the transaction.
+        let (offer, shown) = (self.reader.find_setup().await?, hash(token));
+        if !offer.is_some_and(|offer| same(&offer.hash, &shown) && offer.expires_at > Timestamp::now()) {
             return Err(Error::NoSetup);
         }
         let password = self.hash(founder.password.expose(), founder.as_owner()).await?;
         let mut tx = self.writer.begin().await?;
-        if !tx.use_setup(&hash(token)).await? {
+        if !tx.use_setup(&shown).await? {
             return Err(Error::NoSetup);
         }
         let id = tx.create_user(&admin(founder, password)).await?.ok_or(Error::NameTaken)?;

@@ -71,7 +71,8 @@ impl Accounts {
         let before = told(&token);
         change(&mut token)?;
         tx.write_token(&token).await.map_err(Error::from)?;
-        tx.audit(Entry::new(by, "token.change").on("token", id, &token.name).changed(before, told(&token)));
+        let action = if token.revoked_at.is_some() { "token.revoke" } else { "token.update" };
+        tx.audit(Entry::new(by, action).on("token", id, &token.name).changed(before, told(&token)));
         tx.commit().await.map_err(Error::from)?;
         self.gatekeeper.forget();
         token.version += 1;
@@ -191,7 +192,7 @@ async fn replace(tx: &mut Tx, mut old: ApiToken, overlap: Duration, by: By) -> R
 
 fn answer(token: ApiToken, minted: &Minted, shape: impl FnOnce(ApiToken, &Minted) -> Value) -> Answer {
     let (location, version) = (format!("/admin/v1/tokens/{}", token.id), token.version);
-    Answer::new(location, version, shape(token, minted))
+    Answer::new(location, version, shape(token, minted)).with_secret()
 }
 
 /// A token as the audit shows it.

@@ -2,17 +2,39 @@
 //! Knows nothing of requests.
 
 use pipecast_auth::Shown;
+use pipecast_auth::throttle::Subject;
 use pipecast_model::{Role, SessionId, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{Ended, NewUser, Tx, User};
 use serde_json::{Value, json};
 
+use super::attempts::Failure;
 use super::{Accounts, Error, Owner};
 use crate::once::{self, Answer, Once};
 
 mod exchange;
 
-pub(crate) use exchange::Line;
+pub(crate) use exchange::{Line, standing};
+
+/// Somebody in their session.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// Who.
+    pub user: UserId,
+    /// What they log in with.
+    pub name: &'a str,
+    /// Their session.
+    pub session: SessionId,
+}
+
+/// Whose password is changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// That of somebody else, who may have lost it to another: nothing that they came in with is good any more.
+    Anothers,
+    /// One's own, in this session, which goes on.
+    Own(SessionId),
+}
 
 impl Accounts {
     /// Makes an account, once for each key of a client; `shape` makes the body of the answer.
@@ -57,21 +79,35 @@ impl Accounts {
         let before = user.clone();
         change(&mut user)?;
         let changed = write(&mut tx, &before, &user).await?;
-        tx.audit(
-            Entry::new(by, "user.change")
-                .on("user", id, &changed.name)
-                .changed(told(&before), told(&changed)),
-        );
+        let action = match (before.deleted_at, changed.deleted_at) {
+            (None, Some(_)) => "user.delete",
+            (Some(_), None) => "user.restore",
+            _ => "user.update",
+        };
+        tx.audit(Entry::new(by, action).on("user", id, &changed.name).changed(told(&before), told(&changed)));
         tx.commit().await.map_err(Error::from)?;
         self.gatekeeper.forget();
         Ok(changed)
     }
 
-    /// Gives a user another password. All their sessions end but `except`.
+    /// Gives a user another password. All their sessions end, and their tokens.
     ///
     /// # Errors
     /// `Gone`, `Weak`, `Guessable`, `Busy`.
-    pub async fn set_password(&self, id: UserId, password: &Shown, except: Option<SessionId>, by: By) -> Result<(), Error> {
+    pub async fn set_password(&self, id: UserId, password: &Shown, by: By) -> Result<(), Error> {
+        self.put_password(id, password, Whose::Anothers, by).await
+    }
+
+    /// Gives oneself another password, for which one has to know the one before. All other sessions end; tokens stay.
+    ///
+    /// # Errors
+    /// `Refused`, `Wait`, `Weak`, `Guessable`, `Busy`.
+    pub async fn change_password(&self, person: Person<'_>, before: &str, password: &Shown, by: By) -> Result<(), Error> {
+        self.confirm_password(person, before, &by).await?;
+        self.put_password(person.user, password, Whose::Own(person.session), by).await
+    }
+
+    async fn put_password(&self, id: UserId, password: &Shown, whose: Whose, by: By) -> Result<(), Error> {
         let user = self.reader.find_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
         let owner = Owner {
             name: &user.name,
@@ -81,32 +117,38 @@ impl Accounts {
         let phc = self.hash(password.expose(), owner).await?;
         let mut tx = self.writer.begin().await?;
         tx.set_password(id, &phc).await?;
-        tx.end_sessions(id, except, Ended::Password).await?;
+        match whose {
+            Whose::Own(session) => drop(tx.end_sessions(id, Some(session), Ended::Password).await?),
+            Whose::Anothers => {
+                tx.end_sessions(id, None, Ended::Password).await?;
+                tx.revoke_tokens(id).await?;
+            }
+        }
         tx.audit(Entry::new(by, "user.password").on("user", id, &user.name));
         tx.commit().await?;
         self.gatekeeper.forget();
         Ok(())
     }
 
-    /// Gives oneself another password, for which one has to know the one before.
+    /// That somebody who has a session also knows the password. Whoever has stolen the session guesses no faster than at a login, and keeps
+    /// nobody from logging in by that.
     ///
     /// # Errors
-    /// `Refused`, `Weak`, `Guessable`, `Busy`.
-    pub async fn change_password(&self, id: UserId, before: &str, password: &Shown, session: SessionId, by: By) -> Result<(), Error> {
-        self.confirm_password(id, before).await?;
-        self.set_password(id, password, Some(session), by).await
-    }
-
-    /// That somebody who has a session also knows the password.
-    ///
-    /// # Errors
-    /// `Refused`, `Busy`.
-    pub async fn confirm_password(&self, id: UserId, password: &str) -> Result<(), Error> {
-        let phc = self.reader.find_password(id).await?;
-        match self.passwords.verify(phc.as_deref(), password).await? {
-            true => Ok(()),
-            false => Err(Error::Refused),
+    /// `Refused`, `Wait`, `Busy`.
+    pub async fn confirm_password(&self, person: Person<'_>, password: &str, by: &By) -> Result<(), Error> {
+        let subject = Subject::Confirmation(person.session);
+        let _turn = self.attempt(&[&subject]).await?;
+        let phc = self.reader.find_password(person.user).await?;
+        if self.verify(phc.as_deref(), password).await? {
+            return self.forget_failures(&subject).await;
         }
+        let failure = Failure {
+            action: "password.confirm",
+            user: Some(person.user),
+            subjects: &[&subject, &Subject::account(person.name)],
+        };
+        self.note_failure(failure, by).await?;
+        Err(Error::Refused)
     }
 
     /// Ends all sessions of a user, and says how many.
@@ -149,8 +191,10 @@ async fn write(tx: &mut Tx, before: &User, user: &User) -> Result<User, Error> {
             return Err(Error::LastAdmin);
         }
     }
+    // For good: who comes back logs in, and makes new tokens.
     if is_in(before) && !is_in(user) {
         tx.end_sessions(user.id, None, Ended::Revoked).await?;
+        tx.revoke_tokens(user.id).await?;
     }
     tx.hold_user(user.id).await?.ok_or(Error::Gone)
 }

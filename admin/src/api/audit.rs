@@ -134,12 +134,7 @@ async fn find_audit(
     tag = "audit",
     params(ExportFilter),
     responses(
-        (
-            status = 200,
-            body = String,
-            content_type = "application/x-ndjson",
-            example = json!("{\"seq\":1,\"at\":\"2026-11-21T10:00:00Z\",\"action\":\"user.create\",\"outcome\":\"success\"}\n"),
-        ),
+        (status = 200, body = Line, content_type = "application/x-ndjson"),
         (status = 400, body = ProblemBody),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),

@@ -1,8 +1,10 @@
 //! `/admin/v1/dead-letters`: what the queue has given up; tried again, or dropped.
 //! Knows nothing of why it was given up.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
-use pipecast_fabric::{DeadId, Queue};
+use pipecast_fabric::{Dead, DeadId, Queue};
 use pipecast_http::conditional::show_as_it_is;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
@@ -13,13 +15,15 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::dead_letters::{self, DeadLetter, Error, Fate, MOST, settle};
+use super::deliveries::{attached, masked};
+use crate::dead_letters::{self, DeadLetter, Error, Fate, MOST, Sent, settle};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(list_dead_letters)
         .service(find_dead_letter)
+        .service(find_dead_letter_body)
         .service(retry_dead_letters)
         .service(drop_dead_letters)
         .service(retry_dead_letter)
@@ -42,6 +46,30 @@ struct DeadLetterFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<String>>,
+}
+
+/// A dead letter with what came along.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct DeadLetterInFull {
+    #[serde(flatten)]
+    letter: DeadLetter,
+    /// Those of its headers that are kept.
+    #[schema(example = json!({"x-github-event": "workflow_run"}))]
+    headers: BTreeMap<String, String>,
+    /// Bytes of its body; null where there is none to be read.
+    #[schema(example = 8312)]
+    body_bytes: Option<usize>,
+}
+
+impl From<Dead> for DeadLetterInFull {
+    fn from(dead: Dead) -> Self {
+        let Sent { headers, body } = Sent::of(&dead);
+        DeadLetterInFull {
+            letter: dead.into(),
+            headers: headers.into_iter().map(masked).collect(),
+            body_bytes: Some(body.len()).filter(|length| *length > 0),
+        }
+    }
 }
 
 /// Several of them.
@@ -80,11 +108,11 @@ async fn list_dead_letters(
     sparse(Page::new(dead, limit, |dead| dead.id.0.clone(), DeadLetter::from), &fields)
 }
 
-/// One of them.
+/// One of them with its headers.
 #[utoipa::path(
     tag = "dead letters",
     params(("dead_letter_id" = String, Path)),
-    responses((status = 200, body = DeadLetter), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
+    responses((status = 200, body = DeadLetterInFull), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody))
 )]
 #[get("/dead-letters/{dead_letter_id}")]
 async fn find_dead_letter(
@@ -97,7 +125,36 @@ async fn find_dead_letter(
     everywhere(&may.sight())?;
     let id = DeadId(id.into_inner());
     let dead = queue.find_dead(&id).await?.ok_or_else(|| gone(&id))?;
-    Ok(show_as_it_is(&request, &DeadLetter::from(dead)))
+    Ok(show_as_it_is(&request, &DeadLetterInFull::from(dead)))
+}
+
+/// The body of the delivery in one, byte for byte as its host sent it, to be kept and not to be shown as a page.
+#[utoipa::path(
+    tag = "dead letters",
+    params(("dead_letter_id" = String, Path)),
+    responses(
+        (status = 200, body = String, content_type = "application/octet-stream", example = json!("{\"action\":\"completed\"}")),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 404, body = ProblemBody, description = "There is no such dead letter, or no delivery in it that can be read"),
+        (status = 503, body = ProblemBody),
+    )
+)]
+#[get("/dead-letters/{dead_letter_id}/body")]
+async fn find_dead_letter_body(
+    may: May<right::DeliveriesRead>,
+    id: web::Path<String>,
+    _: Query<Nothing>,
+    queue: web::Data<dyn Queue>,
+) -> Result<HttpResponse, Problem> {
+    everywhere(&may.sight())?;
+    let id = DeadId(id.into_inner());
+    let dead = queue.find_dead(&id).await?.ok_or_else(|| gone(&id))?;
+    let body = Sent::of(&dead).body;
+    if body.is_empty() {
+        return Err(Problem::new(Code::NotFound).detail("there is no delivery in this dead letter, or none that this build can read"));
+    }
+    Ok(attached("dead-letter", body))
 }
 
 /// Tries one again, as if it were new.

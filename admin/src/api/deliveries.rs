@@ -3,6 +3,7 @@
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, web};
+use bytes::Bytes;
 use pipecast_http::access::Right;
 use pipecast_http::conditional::show_as_it_is;
 use pipecast_http::problem::Body as ProblemBody;
@@ -20,6 +21,7 @@ use super::Primary;
 mod replays;
 mod shown;
 
+pub(super) use shown::masked;
 use shown::{Delivery, DeliveryInFull, SilentSource};
 
 /// Topics that are shown of what a delivery changed, and replays of it.
@@ -215,11 +217,7 @@ async fn find_delivery_body(
     let record = reader.find_delivery(*id).await?;
     let body = record.map(|record| record.delivery.body).filter(|body| !body.is_empty());
     let body = body.ok_or_else(|| Problem::new(Code::NotFound).detail("the body of this delivery is not kept, or not any more"))?;
-    Ok(HttpResponse::Ok()
-        .content_type("application/octet-stream")
-        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}.json\"", *id)))
-        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
-        .body(body))
+    Ok(attached(&id.to_string(), body))
 }
 
 /// Sources from which nothing that was believed has come for so many hours.
@@ -246,6 +244,15 @@ async fn list_silent_sources(
     Ok(web::Json(SilentSources {
         items: silent.into_iter().map(SilentSource::from).collect(),
     }))
+}
+
+/// The bytes that a host sent, to be kept under this name: nothing says that it is no page of somebody else's.
+pub(super) fn attached(name: &str, body: Bytes) -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("application/octet-stream")
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.json\"")))
+        .insert_header((header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"))
+        .body(body)
 }
 
 /// A delivery that the caller has this right to: one that they do not see does not exist.

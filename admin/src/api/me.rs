@@ -5,13 +5,13 @@ use actix_web::{HttpResponse, delete, get, post, put, web};
 use pipecast_auth::{Shown, totp};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Faults, Input, Problem, Query, SignedIn, Visit};
+use pipecast_http::{Faults, Known, Problem, Query, Short, SignedIn, Visit};
 use pipecast_model::{Permission, ProjectId, Role, SessionId, TokenId, UserId};
 use pipecast_store::Credential;
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, Person};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -131,12 +131,10 @@ struct RecoveryCodes {
     responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody))
 )]
 #[put("/me/password")]
-async fn change_password(caller: SignedIn, visit: Visit, body: Input<PasswordChange>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let session = caller.session()?;
-    let Input(PasswordChange { current, password }) = body;
-    accounts
-        .change_password(caller.bearing().user, &current, &Shown::new(password), session, caller.by(&visit))
-        .await?;
+async fn change_password(caller: SignedIn, visit: Visit, body: Short<PasswordChange>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+    let person = person(&caller)?;
+    let Short(PasswordChange { current, password }) = body;
+    accounts.change_password(person, &current, &Shown::new(password), caller.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -153,12 +151,11 @@ async fn change_password(caller: SignedIn, visit: Visit, body: Input<PasswordCha
     )
 )]
 #[post("/me/second-factor")]
-async fn offer_factor(caller: SignedIn, body: Input<Confirmation>, accounts: web::Data<Accounts>) -> Result<web::Json<Offered>, Problem> {
-    caller.session()?;
-    let Input(Confirmation { password }) = body;
-    let user = caller.bearing().user;
-    accounts.confirm_password(user, &password).await?;
-    let secret = accounts.offer_factor(user).await?;
+async fn offer_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<web::Json<Offered>, Problem> {
+    let person = person(&caller)?;
+    let Short(Confirmation { password }) = body;
+    accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
+    let secret = accounts.offer_factor(person.user).await?;
     Ok(web::Json(Offered {
         secret: totp::base32(&secret),
         uri: totp::uri(&secret, &caller.bearing().name),
@@ -179,9 +176,9 @@ async fn offer_factor(caller: SignedIn, body: Input<Confirmation>, accounts: web
     )
 )]
 #[post("/me/second-factor/confirm")]
-async fn confirm_factor(caller: SignedIn, visit: Visit, body: Input<FirstCode>, accounts: web::Data<Accounts>) -> Result<web::Json<RecoveryCodes>, Problem> {
+async fn confirm_factor(caller: SignedIn, visit: Visit, body: Short<FirstCode>, accounts: web::Data<Accounts>) -> Result<web::Json<RecoveryCodes>, Problem> {
     caller.session()?;
-    let Input(FirstCode { code }) = body;
+    let Short(FirstCode { code }) = body;
     let codes = accounts.confirm_factor(caller.bearing().user, code.trim(), caller.by(&visit)).await?;
     Ok(web::Json(RecoveryCodes {
         recovery_codes: codes.iter().map(|code| code.expose().to_owned()).collect(),
@@ -201,13 +198,22 @@ async fn confirm_factor(caller: SignedIn, visit: Visit, body: Input<FirstCode>, 
     )
 )]
 #[delete("/me/second-factor")]
-async fn remove_factor(caller: SignedIn, visit: Visit, body: Input<Confirmation>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    caller.session()?;
-    let Input(Confirmation { password }) = body;
-    let user = caller.bearing().user;
-    accounts.confirm_password(user, &password).await?;
-    accounts.remove_factor(user, caller.by(&visit)).await?;
+async fn remove_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+    let person = person(&caller)?;
+    let Short(Confirmation { password }) = body;
+    accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
+    accounts.remove_factor(person.user, caller.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// The caller, who has logged in.
+fn person(caller: &Known) -> Result<Person<'_>, Problem> {
+    let bearing = caller.bearing();
+    Ok(Person {
+        user: bearing.user,
+        name: &bearing.name,
+        session: caller.session()?,
+    })
 }
 
 /// What a name of an account has to be.

@@ -6,15 +6,14 @@ use pipecast_http::conditional::{changed, created, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse};
+use pipecast_model::name::trimmed;
 use pipecast_model::{ProjectId, Role, Timestamp, UserId};
-use pipecast_store::audit::Entry;
 use pipecast_store::{Membership, MembershipQuery};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, NotAdded};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -90,6 +89,7 @@ enum Order {
 #[serde(deny_unknown_fields)]
 struct NewMember {
     /// What they log in with.
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "ada")]
     user_name: String,
     /// All but `admin`, which somebody is everywhere or not at all.
@@ -135,6 +135,8 @@ async fn list_members(
 }
 
 /// Makes somebody a member.
+///
+/// The token of a program gives no role that permits more than it may itself.
 #[utoipa::path(
     tag = "members",
     params(("project_id" = i64, Path)),
@@ -159,20 +161,9 @@ async fn add_member(
     in_project(&may, *project, &accounts).await?;
     let Input(NewMember { user_name, role }) = body;
     check(role)?;
-    let unknown = || Problem::new(Code::Invalid).faults(vec![Fault::new("/user_name", "unknown", "there is no such user")]);
-    let user = accounts.reader().find_login(&user_name).await?.ok_or_else(unknown)?;
-    let mut tx = accounts.writer().begin().await?;
-    match tx.add_membership(*project, user.id, role).await? {
-        None => return Err(Problem::new(Code::Conflict).detail("they are a member already; change what they are")),
-        Some(false) => return Err(Problem::no_such("project", *project)),
-        Some(true) => {}
-    }
-    let member = tx.stored_membership(*project, user.id).await?.ok_or_else(unknown)?;
-    let entry = Entry::new(may.by(&visit), "member.add").on("user", user.id, &member.user_name).of(*project);
-    tx.audit(entry.after(json!({ "role": role })));
-    tx.commit().await?;
-    accounts.gatekeeper().forget();
-    let location = format!("/admin/v1/projects/{project}/members/{}", user.id);
+    may.may_give(role, Some(*project))?;
+    let member = accounts.add_member(*project, &user_name, role, may.by(&visit)).await?;
+    let location = format!("/admin/v1/projects/{project}/members/{}", member.user_id);
     Ok(created(member.version, &location, &Shape::from(member)))
 }
 
@@ -201,6 +192,8 @@ async fn find_member(
 }
 
 /// Makes a member something else.
+///
+/// The token of a program gives no role that permits more than it may itself.
 #[utoipa::path(
     tag = "members",
     params(("project_id" = i64, Path), ("user_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
@@ -227,22 +220,18 @@ async fn change_member(
     let (project, user) = *path;
     in_project(&may, project, &accounts).await?;
     let Patch(change) = body;
-    let unseen = || Problem::no_such("member", user);
-    let mut tx = accounts.writer().begin().await?;
-    let before = tx.stored_membership(project, user).await?.ok_or_else(unseen)?;
-    version.check(before.version)?;
-    let (mut role, mut faults) = (before.role, Faults::default());
-    change.role.apply_to(&mut role, "/role", &mut faults);
-    faults.end()?;
-    check(role)?;
-    if !tx.change_membership(project, user, role, before.version).await? {
-        return Err(Problem::new(Code::Stale));
-    }
-    let member = tx.stored_membership(project, user).await?.ok_or_else(unseen)?;
-    let entry = Entry::new(may.by(&visit), "member.change").on("user", user, &member.user_name).of(project);
-    tx.audit(entry.changed(json!({ "role": before.role }), json!({ "role": role })));
-    tx.commit().await?;
-    accounts.gatekeeper().forget();
+    let changing = accounts.change_member(project, user, may.by(&visit), |before| {
+        version.check(before.version)?;
+        let (mut role, mut faults) = (before.role, Faults::default());
+        change.role.apply_to(&mut role, "/role", &mut faults);
+        faults.end()?;
+        check(role)?;
+        if role != before.role {
+            may.may_give(role, Some(project))?;
+        }
+        Ok::<_, Problem>(role)
+    });
+    let member = changing.await?;
     Ok(changed(member.version, &Shape::from(member)))
 }
 
@@ -270,17 +259,20 @@ async fn remove_member(
 ) -> Result<HttpResponse, Problem> {
     let (project, user) = *path;
     in_project(&may, project, &accounts).await?;
-    let mut tx = accounts.writer().begin().await?;
-    let before = tx.stored_membership(project, user).await?.ok_or_else(|| Problem::no_such("member", user))?;
-    version.check(before.version)?;
-    if !tx.end_membership(project, user, before.version).await? {
-        return Err(Problem::new(Code::Stale));
-    }
-    let entry = Entry::new(may.by(&visit), "member.remove").on("user", user, &before.user_name).of(project);
-    tx.audit(entry.before(json!({ "role": before.role })));
-    tx.commit().await?;
-    accounts.gatekeeper().forget();
+    let removing = accounts.remove_member(project, user, may.by(&visit), |before| version.check(before.version));
+    removing.await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+impl From<NotAdded> for Problem {
+    fn from(error: NotAdded) -> Self {
+        match error {
+            NotAdded::Unknown => Problem::new(Code::Invalid).faults(vec![Fault::new("/user_name", "unknown", "there is no such user")]),
+            NotAdded::IsOne => Problem::new(Code::Conflict).detail("they are a member already; change what they are"),
+            NotAdded::NoProject => Problem::new(Code::NotFound).detail("there is no such project"),
+            NotAdded::Store(error) => error.into(),
+        }
+    }
 }
 
 /// That the caller may in this project, and that there is one: whoever may everywhere may also where nothing is.

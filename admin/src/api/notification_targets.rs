@@ -1,28 +1,24 @@
-//! `/admin/v1/notification-targets`: whom to tell when a pipeline ends in a certain way. A model only: nothing is sent yet, and where a
-//! target can be reached is not kept yet.
+//! `/admin/v1/notification-targets`: whom to tell when a pipeline ends in a certain way, and where. A model only: nothing is sent yet.
 //! Knows nothing of pipelines.
-
-use std::collections::BTreeSet;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
-use pipecast_model::{ProjectId, Status, Timestamp};
-use pipecast_store::audit::Entry;
-use pipecast_store::{NotificationTarget, Reader, TargetFields, TargetQuery, Writer};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use pipecast_http::{Code, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
+use pipecast_model::ProjectId;
+use pipecast_store::TargetQuery;
+use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::Primary;
 use super::deleted::ById;
+use crate::targets::{Error, Targets};
 
-/// Characters of a name.
-const LONGEST_NAME: usize = 100;
+mod shape;
+
+use shape::{NewTarget, Shape, TargetChange, TargetKind};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -32,70 +28,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(find_notification_target)
         .service(change_notification_target)
         .service(delete_notification_target);
-}
-
-/// By which way a target is told.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum TargetKind {
-    /// A POST of JSON to a URL.
-    Webhook,
-    /// A channel of Slack.
-    Slack,
-    /// A mailbox.
-    Email,
-}
-
-impl TargetKind {
-    fn word(self) -> &'static str {
-        match self {
-            TargetKind::Webhook => "webhook",
-            TargetKind::Slack => "slack",
-            TargetKind::Email => "email",
-        }
-    }
-}
-
-/// Whom to tell of what.
-#[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = NotificationTarget)]
-struct Shape {
-    id: i64,
-    name: String,
-    /// `webhook`, `slack`, `email`.
-    #[schema(example = "slack")]
-    kind: String,
-    /// Of which project; null: of all.
-    project_id: Option<ProjectId>,
-    /// Of which statuses.
-    #[schema(example = json!(["failure", "error"]))]
-    statuses: Vec<String>,
-    /// Whether it is told at all.
-    enabled: bool,
-    created_at: Timestamp,
-    updated_at: Timestamp,
-}
-
-impl From<NotificationTarget> for Shape {
-    fn from(target: NotificationTarget) -> Self {
-        let NotificationTarget {
-            id,
-            fields,
-            created_at,
-            updated_at,
-            ..
-        } = target;
-        Shape {
-            id,
-            name: fields.name,
-            kind: fields.kind,
-            project_id: fields.project_id,
-            statuses: fields.statuses.split_whitespace().map(str::to_owned).collect(),
-            enabled: fields.enabled,
-            created_at,
-            updated_at,
-        }
-    }
 }
 
 /// Which targets.
@@ -128,43 +60,6 @@ struct TargetFilter {
     cursor: Option<Cursor<i64>>,
 }
 
-/// A target to be.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewTarget {
-    #[schema(max_length = 100)]
-    name: String,
-    #[schema(inline)]
-    kind: TargetKind,
-    project_id: Option<ProjectId>,
-    /// At least one.
-    statuses: BTreeSet<Status>,
-    #[serde(default = "yes")]
-    enabled: bool,
-}
-
-fn yes() -> bool {
-    true
-}
-
-/// What is to be different.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct TargetChange {
-    #[serde(default)]
-    #[schema(value_type = Option<String>)]
-    name: Field<String>,
-    #[serde(default)]
-    #[schema(value_type = Option<i64>)]
-    project_id: Field<ProjectId>,
-    #[serde(default)]
-    #[schema(value_type = Option<Vec<Status>>)]
-    statuses: Field<BTreeSet<Status>>,
-    #[serde(default)]
-    #[schema(value_type = Option<bool>)]
-    enabled: Field<bool>,
-}
-
 /// Targets.
 #[utoipa::path(
     tag = "notification targets",
@@ -172,7 +67,7 @@ struct TargetChange {
     responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/notification-targets")]
-async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
+async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFilter>, targets: web::Data<Targets>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let query = TargetQuery {
         project: filter.project_id,
@@ -182,39 +77,29 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
-    let targets = reader.list_notification_targets(&query).await?;
-    sparse(Page::new(targets, filter.limit, |target| target.id, Shape::from), &filter.fields)
+    let found = targets.reader().list_notification_targets(&query).await?;
+    sparse(Page::new(found, filter.limit, |target| target.id, Shape::from), &filter.fields)
 }
 
 /// Makes a target.
 #[utoipa::path(
     tag = "notification targets",
     request_body = NewTarget,
-    responses((status = 201, body = Shape), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses((status = 201, body = Shape), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody), (status = 503, body = ProblemBody, description = "There is no key to seal the address with"))
 )]
 #[post("/notification-targets")]
 async fn create_notification_target(
     may: May<SettingsManage>,
     body: Input<NewTarget>,
     visit: Visit,
-    writer: web::Data<Writer>,
+    site: web::Data<Site>,
+    targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
     let Input(wanted) = body;
-    let fields = TargetFields {
-        name: wanted.name,
-        kind: wanted.kind.word().to_owned(),
-        project_id: wanted.project_id,
-        statuses: words(&wanted.statuses),
-        enabled: wanted.enabled,
-    };
-    check(&fields)?;
-    let mut tx = writer.begin().await?;
-    let target = tx.create_notification_target(&fields).await?.ok_or_else(no_project)?;
-    let shape = Shape::from(target.clone());
-    let entry = Entry::new(may.by(&visit), "notification_target.create").on("notification_target", target.id, &shape.name);
-    tx.audit(about(entry, &target).after(json!(shape)));
-    tx.commit().await?;
-    Ok(created(target.version, &format!("/admin/v1/notification-targets/{}", target.id), &shape))
+    let (fields, reach) = wanted.checked(&site)?;
+    let target = targets.make(&fields, reach, may.by(&visit)).await?;
+    let location = format!("/admin/v1/notification-targets/{}", target.id);
+    Ok(created(target.version, &location, &Shape::from(target)))
 }
 
 /// One target.
@@ -229,9 +114,9 @@ async fn find_notification_target(
     _: May<SettingsRead>,
     id: web::Path<i64>,
     _: Query<Nothing>,
-    reader: web::Data<Primary>,
+    targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
-    let target = found(&reader, *id).await?;
+    let target = targets.find(*id).await?;
     Ok(show(&request, target.version, &Shape::from(target)))
 }
 
@@ -248,6 +133,7 @@ async fn find_notification_target(
         (status = 412, body = ProblemBody),
         (status = 422, body = ProblemBody),
         (status = 428, body = ProblemBody),
+        (status = 503, body = ProblemBody, description = "There is no key to seal the address with"),
     )
 )]
 #[patch("/notification-targets/{target_id}")]
@@ -257,34 +143,15 @@ async fn change_notification_target(
     version: IfMatch,
     body: Patch<TargetChange>,
     visit: Visit,
-    reader: web::Data<Primary>,
-    writer: web::Data<Writer>,
+    site: web::Data<Site>,
+    targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
     let Patch(change) = body;
-    let before = found(&reader, *id).await?;
+    let before = targets.find(*id).await?;
     version.check(before.version)?;
-    let mut after = before.clone();
-    let mut faults = Faults::default();
-    change.name.apply_to(&mut after.fields.name, "/name", &mut faults);
-    change.enabled.apply_to(&mut after.fields.enabled, "/enabled", &mut faults);
-    change.project_id.apply(&mut after.fields.project_id);
-    faults.note(change.statuses == Field::Cleared, "/statuses", "missing", "it has to be there");
-    faults.end()?;
-    if let Field::Set(statuses) = &change.statuses {
-        after.fields.statuses = words(statuses);
-    }
-    check(&after.fields)?;
-    let mut tx = writer.begin().await?;
-    let Some(target) = tx.update_notification_target(&after).await? else {
-        drop(tx);
-        let now = found(&reader, *id).await?;
-        return Err(if now.version == before.version { no_project() } else { stale(now.version) });
-    };
-    let (before, shape) = (Shape::from(before), Shape::from(target.clone()));
-    let entry = Entry::new(may.by(&visit), "notification_target.update").on("notification_target", *id, &shape.name);
-    tx.audit(about(entry, &target).changed(json!(before), json!(shape)));
-    tx.commit().await?;
-    Ok(changed(target.version, &shape))
+    let (fields, reach) = change.of(before.fields.clone(), &site)?;
+    let target = targets.change(&before, fields, reach, may.by(&visit)).await?;
+    Ok(changed(target.version, &Shape::from(target)))
 }
 
 /// Takes a target away.
@@ -305,46 +172,24 @@ async fn delete_notification_target(
     may: May<SettingsManage>,
     id: web::Path<i64>,
     version: IfMatch,
+    _: Query<Nothing>,
     visit: Visit,
-    reader: web::Data<Primary>,
-    writer: web::Data<Writer>,
+    targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
-    let before = found(&reader, *id).await?;
+    let before = targets.find(*id).await?;
     version.check(before.version)?;
-    let mut tx = writer.begin().await?;
-    if !tx.delete_notification_target(*id, before.version).await? {
-        drop(tx);
-        return Err(stale(found(&reader, *id).await?.version));
-    }
-    let entry = Entry::new(may.by(&visit), "notification_target.delete").on("notification_target", *id, &before.fields.name);
-    tx.audit(about(entry, &before).before(json!(Shape::from(before))));
-    tx.commit().await?;
+    targets.remove(&before, may.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn found(reader: &Reader, id: i64) -> Result<NotificationTarget, Problem> {
-    let target = reader.find_notification_target(id).await?;
-    target.ok_or_else(|| Problem::no_such("notification target", id))
-}
-
-fn about(entry: Entry, target: &NotificationTarget) -> Entry {
-    match target.fields.project_id {
-        Some(project) => entry.of(project),
-        None => entry,
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NoProject => Problem::new(Code::Invalid).faults(vec![Fault::new("/project_id", "unknown", "there is no such project")]),
+            Error::Stale(version) => stale(version),
+            Error::Gone(id) => Problem::no_such("notification target", id),
+            Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
+            Error::Store(error) => error.into(),
+        }
     }
-}
-
-fn words(statuses: &BTreeSet<Status>) -> String {
-    statuses.iter().map(|status| status.word()).collect::<Vec<_>>().join(" ")
-}
-
-fn check(fields: &TargetFields) -> Result<(), Problem> {
-    let mut faults = Faults::default();
-    faults.text("/name", &fields.name, LONGEST_NAME);
-    faults.note(fields.statuses.is_empty(), "/statuses", "empty", "name at least one status");
-    faults.end()
-}
-
-fn no_project() -> Problem {
-    Problem::new(Code::Invalid).faults(vec![Fault::new("/project_id", "unknown", "there is no such project")])
 }

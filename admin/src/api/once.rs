@@ -5,7 +5,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use pipecast_http::conditional::created;
 use pipecast_http::idempotency::REPLAYED;
-use pipecast_http::{Code, IdempotencyKey, Known, Problem};
+use pipecast_http::{Code, IdempotencyKey, Known, Problem, Visit};
 use pipecast_store::Credential;
 use pipecast_store::sealed::Keys;
 use serde::Serialize;
@@ -16,11 +16,11 @@ use crate::once::{Answer, Once, OtherRequest};
 ///
 /// # Errors
 /// `unavailable` where there is no key to seal the answer with.
-pub(super) fn named<T: Serialize>(known: &Known, key: IdempotencyKey, body: &T, keys: &Keys) -> Result<Option<Once>, Problem> {
+pub(super) fn named<T: Serialize>(known: &Known, visit: &Visit, key: IdempotencyKey, body: &T, keys: &Keys) -> Result<Option<Once>, Problem> {
     let IdempotencyKey { key: Some(key), operation } = key else { return Ok(None) };
     let ring = keys.ring().map_err(|error| Problem::ours(Code::Unavailable, &error))?;
     let body = zeroize::Zeroizing::new(serde_json::to_string(body).expect("a body is plain JSON"));
-    Ok(Some(Once::new(caller(known), &key, &[&operation, &body], ring)))
+    Ok(Some(Once::new(caller(known), known.by(visit), &key, &[&operation, &body], ring)))
 }
 
 /// The answer to a creation, which says so where it is not the first.

@@ -7,6 +7,7 @@ use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{PipelinesRead, PipelinesWrite};
 use pipecast_http::{Cursor, Faults, Field, Fields, IfMatch, Known, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
+use pipecast_model::name::trimmed;
 use pipecast_model::{Host, Permission, PipelineId, ProjectId, Status, Timestamp};
 use pipecast_store::{KeptPipeline, KeptPipelineQuery, PipelineChange};
 use serde::{Deserialize, Serialize};
@@ -103,7 +104,7 @@ struct Filter {
 #[schema(as = PipelineChange)]
 struct Change {
     /// Your name for it; null takes it away, and the host's name is shown again.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     given_name: Field<String>,
     #[serde(default)]
@@ -193,7 +194,7 @@ async fn change_pipeline(
     }
     faults.end()?;
     let change = PipelineChange {
-        given_name: given_name.map(|name| name.trim().to_owned()),
+        given_name,
         archived_at: archived_at(before.archived_at, archived),
     };
     let pipeline = keeping.change_pipeline(&before, &change, may.by(&visit)).await?;

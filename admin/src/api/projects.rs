@@ -2,7 +2,7 @@
 //! Knows nothing of its members.
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, web};
-use pipecast_http::conditional::{changed, show};
+use pipecast_http::conditional::{changed, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{PipelinesRead, ProjectsManage};
@@ -236,7 +236,8 @@ async fn change_project(
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::Stale => Problem::new(Code::Stale).detail("it has changed meanwhile; read it again, and change that"),
+            Error::Stale(edition) => stale(edition),
+            Error::Overtaken => Problem::new(Code::Stale).detail("somebody has changed one of them meanwhile; plan it again"),
             Error::Gone => Problem::new(Code::NotFound),
             Error::Store(error) => error.into(),
         }

@@ -5,21 +5,19 @@
 use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
-use pipecast_http::conditional::{self, changed, created, show};
+use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
 use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
 use pipecast_model::quantity::{parse_duration, told_duration};
 use pipecast_model::{ProjectId, Timestamp};
-use pipecast_store::audit::Entry;
-use pipecast_store::{PolicyQuery, Reader, RetentionPolicy, Writer};
+use pipecast_store::{PolicyQuery, RetentionPolicy};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::Primary;
+use crate::policies::{Ages, Error, Policies, told_age};
 
 /// A day is the least that the ledger has to know to tell a repeated body.
 const LEAST_DELIVERIES: Duration = Duration::from_secs(86_400);
@@ -54,11 +52,10 @@ struct Shape {
 
 impl From<RetentionPolicy> for Shape {
     fn from(policy: RetentionPolicy) -> Self {
-        let told = |micros: i64| told_duration(Duration::from_micros(micros.unsigned_abs()));
         Shape {
             project_id: policy.project_id,
-            bodies: policy.bodies.map(told),
-            deliveries: policy.deliveries.map(told),
+            bodies: policy.bodies.map(told_age),
+            deliveries: policy.deliveries.map(told_age),
             created_at: policy.created_at,
             updated_at: policy.updated_at,
         }
@@ -131,7 +128,7 @@ struct PolicyChange {
     responses((status = 200, body = Page<Shape>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/retention-policies")]
-async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
+async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilter>, policies: web::Data<Policies>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let query = PolicyQuery {
         project: filter.project_id,
@@ -139,8 +136,8 @@ async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilte
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
-    let policies = reader.list_retention_policies(&query).await?;
-    sparse(Page::new(policies, filter.limit, |policy| policy.project_id, Shape::from), &filter.fields)
+    let found = policies.reader().list_retention_policies(&query).await?;
+    sparse(Page::new(found, filter.limit, |policy| policy.project_id, Shape::from), &filter.fields)
 }
 
 /// Gives a project a policy of its own.
@@ -151,7 +148,7 @@ async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilte
         (status = 201, body = Shape),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "The project has one"),
+        (status = 409, body = ProblemBody, description = "The project has one, or there are as many as are heeded"),
         (status = 422, body = ProblemBody),
     )
 )]
@@ -160,34 +157,17 @@ async fn create_retention_policy(
     may: May<SettingsManage>,
     body: Input<NewPolicy>,
     visit: Visit,
-    reader: web::Data<Primary>,
-    writer: web::Data<Writer>,
+    policies: web::Data<Policies>,
 ) -> Result<HttpResponse, Problem> {
     let Input(NewPolicy {
         project_id,
         bodies,
         deliveries,
     }) = body;
-    let (of_bodies, of_deliveries) = ages(bodies.as_deref(), deliveries.as_deref())?;
-    let mut tx = writer.begin().await?;
-    if !tx.create_retention_policy(project_id, of_bodies, of_deliveries).await? {
-        drop(tx);
-        return Err(match reader.find_retention_policy(project_id).await? {
-            Some(_) => Problem::new(Code::Conflict).detail("the project has a policy; change that"),
-            None => Problem::new(Code::Invalid).faults(vec![Fault::new("/project_id", "unknown", "there is no such project")]),
-        });
-    }
-    let entry = Entry::new(may.by(&visit), "retention_policy.create")
-        .on("retention_policy", project_id, "")
-        .of(project_id);
-    tx.audit(entry.after(json!({ "bodies": bodies, "deliveries": deliveries })));
-    tx.commit().await?;
-    let policy = found(&reader, project_id).await?;
-    Ok(created(
-        policy.version,
-        &format!("/admin/v1/retention-policies/{project_id}"),
-        &Shape::from(policy),
-    ))
+    let ages = ages(bodies.as_deref(), deliveries.as_deref())?;
+    let policy = policies.make(project_id, ages, may.by(&visit)).await?;
+    let location = format!("/admin/v1/retention-policies/{project_id}");
+    Ok(created(policy.version, &location, &Shape::from(policy)))
 }
 
 /// The policy of a project.
@@ -202,9 +182,9 @@ async fn find_retention_policy(
     _: May<SettingsRead>,
     id: web::Path<ProjectId>,
     _: Query<Nothing>,
-    reader: web::Data<Primary>,
+    policies: web::Data<Policies>,
 ) -> Result<HttpResponse, Problem> {
-    let policy = found(&reader, *id).await?;
+    let policy = policies.find(*id).await?;
     Ok(show(&request, policy.version, &Shape::from(policy)))
 }
 
@@ -230,27 +210,17 @@ async fn change_retention_policy(
     version: IfMatch,
     body: Patch<PolicyChange>,
     visit: Visit,
-    reader: web::Data<Primary>,
-    writer: web::Data<Writer>,
+    policies: web::Data<Policies>,
 ) -> Result<HttpResponse, Problem> {
     let Patch(PolicyChange { bodies, deliveries }) = body;
-    let before = found(&reader, *id).await?;
+    let before = policies.find(*id).await?;
     version.check(before.version)?;
-    let (of_bodies, of_deliveries) = ages(bodies.value().map(String::as_str), deliveries.value().map(String::as_str))?;
-    let after = RetentionPolicy {
-        bodies: patched(&bodies, of_bodies, before.bodies),
-        deliveries: patched(&deliveries, of_deliveries, before.deliveries),
-        ..before.clone()
+    let set = ages(bodies.value().map(String::as_str), deliveries.value().map(String::as_str))?;
+    let wanted = Ages {
+        bodies: patched(&bodies, set.bodies, before.bodies),
+        deliveries: patched(&deliveries, set.deliveries, before.deliveries),
     };
-    let mut tx = writer.begin().await?;
-    if !tx.update_retention_policy(&after).await? {
-        drop(tx);
-        return Err(overtaken(&reader, *id).await);
-    }
-    let entry = Entry::new(may.by(&visit), "retention_policy.update").on("retention_policy", *id, "").of(*id);
-    tx.audit(entry.changed(json!(Shape::from(before)), json!(Shape::from(after))));
-    tx.commit().await?;
-    let policy = found(&reader, *id).await?;
+    let policy = policies.change(&before, wanted, may.by(&visit)).await?;
     Ok(changed(policy.version, &Shape::from(policy)))
 }
 
@@ -272,38 +242,31 @@ async fn delete_retention_policy(
     may: May<SettingsManage>,
     id: web::Path<ProjectId>,
     version: IfMatch,
+    _: Query<Nothing>,
     visit: Visit,
-    reader: web::Data<Primary>,
-    writer: web::Data<Writer>,
+    policies: web::Data<Policies>,
 ) -> Result<HttpResponse, Problem> {
-    let before = found(&reader, *id).await?;
+    let before = policies.find(*id).await?;
     version.check(before.version)?;
-    let mut tx = writer.begin().await?;
-    if !tx.delete_retention_policy(*id, before.version).await? {
-        drop(tx);
-        return Err(overtaken(&reader, *id).await);
-    }
-    let entry = Entry::new(may.by(&visit), "retention_policy.delete").on("retention_policy", *id, "").of(*id);
-    tx.audit(entry.before(json!(Shape::from(before))));
-    tx.commit().await?;
+    policies.remove(&before, may.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-async fn found(reader: &Reader, id: ProjectId) -> Result<RetentionPolicy, Problem> {
-    let policy = reader.find_retention_policy(id).await?;
-    policy.ok_or_else(|| Problem::no_such("retention policy of project", id))
-}
-
-/// Somebody was faster.
-async fn overtaken(reader: &Reader, id: ProjectId) -> Problem {
-    match found(reader, id).await {
-        Ok(policy) => conditional::stale(policy.version),
-        Err(problem) => problem,
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Taken => Problem::new(Code::Conflict).detail("the project has a policy; change that"),
+            Error::NoProject => Problem::new(Code::Invalid).faults(vec![Fault::new("/project_id", "unknown", "there is no such project")]),
+            Error::Full => Problem::new(Code::Conflict).detail(format!("{error}; take one away first")),
+            Error::Stale(version) => stale(version),
+            Error::Gone(project) => Problem::no_such("retention policy of project", project),
+            Error::Store(error) => error.into(),
+        }
     }
 }
 
 /// Both ages in microseconds.
-fn ages(bodies: Option<&str>, deliveries: Option<&str>) -> Result<(Option<i64>, Option<i64>), Problem> {
+fn ages(bodies: Option<&str>, deliveries: Option<&str>) -> Result<Ages, Problem> {
     let mut faults = Faults::default();
     let mut read = |path: &str, text: Option<&str>, least: Duration| {
         let text = text?;
@@ -312,7 +275,10 @@ fn ages(bodies: Option<&str>, deliveries: Option<&str>) -> Result<(Option<i64>, 
         faults.note(age.is_none(), path, "unfit", would_fit);
         age.and_then(|age| i64::try_from(age.as_micros()).ok())
     };
-    let ages = (read("/bodies", bodies, Duration::ZERO), read("/deliveries", deliveries, LEAST_DELIVERIES));
+    let ages = Ages {
+        bodies: read("/bodies", bodies, Duration::ZERO),
+        deliveries: read("/deliveries", deliveries, LEAST_DELIVERIES),
+    };
     faults.end().map(|()| ages)
 }
 

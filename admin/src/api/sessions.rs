@@ -7,7 +7,7 @@ use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Cursor, Fields, Input, Limit, Page, Problem, Query, SignedIn, Site, Visit, sparse};
+use pipecast_http::{Code, Cursor, Fields, Limit, Page, Problem, Query, Short, SignedIn, Site, Visit, sparse};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::Actor;
 use pipecast_store::{Ended, Session};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::accounts::{Accounts, Opened};
+use crate::accounts::{Accounts, Opened, Typed};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -124,10 +124,15 @@ enum Order {
     )
 )]
 #[post("/sessions")]
-async fn log_in(request: HttpRequest, body: Input<LogIn>, visit: Visit, accounts: web::Data<Accounts>, site: web::Data<Site>) -> Result<HttpResponse, Problem> {
+async fn log_in(request: HttpRequest, body: Short<LogIn>, visit: Visit, accounts: web::Data<Accounts>, site: web::Data<Site>) -> Result<HttpResponse, Problem> {
     let is_page = from_page(&request, &site)?;
-    let Input(LogIn { name, password, code }) = body;
-    let opened = accounts.log_in(&name, &password, code.as_deref(), &visit.by(Actor::Anonymous)).await?;
+    let Short(LogIn { name, password, code }) = body;
+    let typed = Typed {
+        name: &name,
+        password: &password,
+        code: code.as_deref(),
+    };
+    let opened = accounts.log_in(typed, visit.network, &visit.by(Actor::Anonymous)).await?;
     Ok(granted(HttpResponse::Created(), opened, is_page, &accounts, &site))
 }
 
@@ -135,12 +140,18 @@ async fn log_in(request: HttpRequest, body: Input<LogIn>, visit: Visit, accounts
 #[utoipa::path(
     tag = "sessions",
     request_body = Refresh,
-    responses((status = 200, body = Granted), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses(
+        (status = 200, body = Granted),
+        (status = 401, body = ProblemBody),
+        (status = 403, body = ProblemBody),
+        (status = 422, body = ProblemBody),
+        (status = 429, body = ProblemBody, description = "A session gets ten a minute; `Retry-After` says when there is another one"),
+    )
 )]
 #[post("/sessions/refresh")]
-async fn refresh_session(request: HttpRequest, body: Input<Refresh>, accounts: web::Data<Accounts>, site: web::Data<Site>) -> Result<HttpResponse, Problem> {
+async fn refresh_session(request: HttpRequest, body: Short<Refresh>, accounts: web::Data<Accounts>, site: web::Data<Site>) -> Result<HttpResponse, Problem> {
     let is_page = from_page(&request, &site)?;
-    let Input(Refresh { refresh_token }) = body;
+    let Short(Refresh { refresh_token }) = body;
     let token = if is_page { site.cookie_of(&request) } else { refresh_token };
     let token = token.ok_or_else(|| Problem::new(Code::Unauthenticated))?;
     match accounts.carry_on(&token).await {

@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, get, post, web};
 use pipecast_auth::Shown;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Faults, Input, Problem, Query, Visit};
+use pipecast_http::{Code, Faults, Problem, Query, Short, Visit};
 use pipecast_model::UserId;
 use pipecast_store::audit::Actor;
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ async fn find_setup(_: Query<Nothing>, accounts: web::Data<Accounts>) -> Result<
     )
 )]
 #[post("/setup")]
-async fn set_up(visit: Visit, setup: Input<Setup>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let Input(Setup { token, name, password }) = setup;
+async fn set_up(visit: Visit, setup: Short<Setup>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
+    let Short(Setup { token, name, password }) = setup;
     check_name(&mut Faults::default(), "/name", &name).end()?;
     let founder = Founder {
         name,

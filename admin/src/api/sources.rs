@@ -8,6 +8,7 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{
     Code, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::SourcesManage, sparse,
 };
+use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
 use pipecast_store::sealed::Keys;
 use pipecast_store::source::{SourceQuery, SourceSort};
@@ -112,6 +113,7 @@ impl From<Order> for SourceSort {
 #[serde(deny_unknown_fields)]
 struct NewSource {
     host: Host,
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "acme on GitHub", max_length = 200)]
     name: String,
     #[serde(default = "yes")]
@@ -131,7 +133,7 @@ struct NewSource {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SourceChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     name: Field<String>,
     #[serde(default)]
@@ -151,7 +153,7 @@ impl SourceChange {
         self.enabled.apply_to(&mut source.enabled, "/enabled", &mut faults);
         self.silent_after_hours.apply(&mut source.silent_after);
         faults.text("/name", &name, LONGEST_NAME);
-        source.name = Some(name.trim().to_owned());
+        source.name = Some(name);
         check_hours(&mut faults, "/silent_after_hours", source.silent_after).end()
     }
 }
@@ -211,10 +213,10 @@ async fn create_source(
     let mut faults = Faults::default();
     faults.text("/name", &body.name, LONGEST_NAME);
     check_hours(&mut faults, "/silent_after_hours", body.silent_after_hours).end()?;
-    let once = named(&may, key, &body, &keys)?;
+    let once = named(&may, &visit, key, &body, &keys)?;
     let wanted = Wanted {
         host: body.host,
-        name: body.name.trim().to_owned(),
+        name: body.name,
         enabled: body.enabled,
         silent_after: body.silent_after_hours,
         created_by: Some(may.bearing().user),

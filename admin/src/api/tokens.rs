@@ -11,6 +11,7 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{
     Code, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
 };
+use pipecast_model::name::trimmed;
 use pipecast_model::{Permission, ProjectId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::Keys;
 use pipecast_store::{ApiToken, TokenQuery};
@@ -139,6 +140,7 @@ enum Whose {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewToken {
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "deploy", max_length = 100)]
     name: String,
     /// At least one, and none that you do not have.
@@ -154,7 +156,7 @@ struct NewToken {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct TokenChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     name: Field<String>,
 }
@@ -189,6 +191,7 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
     let query = TokenQuery {
         user: of_whom(&may, filter.of)?,
         project: filter.project_id,
+        within: may.bearing().grants.bound(),
         text: filter.q,
         oldest_first: filter.sort == NewestFirst::Oldest,
         after: filter.cursor.map(|Cursor(id)| id),
@@ -216,7 +219,7 @@ async fn create_token(
 ) -> Result<HttpResponse, Problem> {
     may.session()?;
     let Input(wanted) = body;
-    let once = named(&may, key, &wanted, &keys)?;
+    let once = named(&may, &visit, key, &wanted, &keys)?;
     let days = wanted.expires_in_days.unwrap_or(90);
     let mut faults = Faults::default();
     faults.text("/name", &wanted.name, LONGEST_NAME);
@@ -341,7 +344,7 @@ async fn rotate_token(
 ) -> Result<HttpResponse, Problem> {
     may.session()?;
     let Input(rotation) = body;
-    let once = named(&may, key, &rotation, &keys)?;
+    let once = named(&may, &visit, key, &rotation, &keys)?;
     let hours = rotation.overlap_hours.unwrap_or(24);
     Faults::default().note(hours > 168, "/overlap_hours", "out_of_range", "0 to 168").end()?;
     let overlap = Duration::from_secs(u64::from(hours) * 3600);
@@ -370,9 +373,10 @@ fn manages_all(may: &May<TokensManage>) -> bool {
     may.bearing().grants.may(Permission::UsersManage)
 }
 
-/// One's own tokens, and everybody's for those who manage users; none that was ended.
+/// One's own tokens, and everybody's for those who manage users; none that was ended, and for a token of one project none that is not of it too.
 fn seen(may: &May<TokensManage>, token: &ApiToken) -> Result<(), Problem> {
-    let is_seen = token.revoked_at.is_none() && (token.user_id == may.bearing().user || manages_all(may));
+    let is_within = may.bearing().grants.bound().is_none_or(|project| token.project_id == Some(project));
+    let is_seen = token.revoked_at.is_none() && is_within && (token.user_id == may.bearing().user || manages_all(may));
     if is_seen { Ok(()) } else { Err(Problem::no_such("token", token.id)) }
 }
 

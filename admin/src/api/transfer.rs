@@ -3,11 +3,13 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
 use pipecast_http::{Code, Fault, Problem};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 
-use crate::exchange::{Action, MOST, Rehearsal, Step};
+use crate::exchange::{Action, Exported, MOST, Rehearsal, Step};
 
 /// Whether an import is meant.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -57,17 +59,35 @@ impl Plan {
     }
 }
 
-/// Lines to be kept under this name.
-pub(super) fn exported<T: Serialize>(name: &str, lines: &[T]) -> HttpResponse {
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&serde_json::to_string(line).expect("a line is plain JSON"));
-        text.push('\n');
-    }
-    HttpResponse::Ok()
+/// Lines to be kept under this name. `page` reads those behind a place, or the first ones: the first page before it answers, each other one when
+/// the client has taken the one before. Where one cannot be read then, the connection is cut, so that no client takes a part for the whole.
+///
+/// # Errors
+/// Those of the first page.
+pub(super) async fn exported<P, T, E>(name: &str, page: impl AsyncFn(Option<P>) -> Result<Exported<T, P>, E> + 'static) -> Result<HttpResponse, Problem>
+where
+    P: 'static,
+    T: Serialize + 'static,
+    Problem: From<E>,
+{
+    let first = page(None).await?;
+    let pages = try_unfold((Some(first), None, page), |(first, place, page)| async move {
+        let Exported { lines, next } = match (first, place) {
+            (Some(first), _) => first,
+            (None, Some(place)) => page(Some(place)).await?,
+            (None, None) => return Ok(None),
+        };
+        Ok::<_, Problem>(Some((Bytes::from(ndjson(&lines)), (None, next, page))))
+    });
+    Ok(HttpResponse::Ok()
         .content_type("application/x-ndjson")
         .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}.ndjson\"")))
-        .body(text)
+        .streaming(Box::pin(pages)))
+}
+
+/// The place of a line in a body, for a fault.
+pub(super) fn place_of(number: usize) -> String {
+    format!("/{}", number.saturating_sub(1))
 }
 
 /// That they are not too many for one transaction.
@@ -76,7 +96,20 @@ pub(super) fn exported<T: Serialize>(name: &str, lines: &[T]) -> HttpResponse {
 /// `invalid`.
 pub(super) fn check_count<T>(lines: &[T]) -> Result<(), Problem> {
     match lines.len() > MOST {
-        true => Err(Problem::new(Code::Invalid).faults(vec![Fault::new("", "too_many", format!("it has at most {MOST} lines"))])),
+        true => Err(Problem::new(Code::Invalid).faults(vec![Fault::new(
+            "",
+            "too_many",
+            format!("it has at most {MOST} lines; split it, as with `split -l {MOST}`"),
+        )])),
         false => Ok(()),
     }
+}
+
+fn ndjson<T: Serialize>(lines: &[T]) -> String {
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&serde_json::to_string(line).expect("a line is plain JSON"));
+        text.push('\n');
+    }
+    text
 }

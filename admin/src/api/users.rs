@@ -1,12 +1,13 @@
 //! `/admin/v1/users`: accounts, what they are everywhere, and their sessions.
 //! Knows nothing of what they are in single projects.
 
-use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, put, web};
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_auth::Shown;
 use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
+use pipecast_model::name::trimmed;
 use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::sealed::Keys;
 use pipecast_store::{NewUser, User, UserQuery};
@@ -17,13 +18,16 @@ use super::deleted::{ById, WithDeleted, restore};
 use super::me::check_name;
 use super::once::{answered, named};
 use crate::accounts::Accounts;
-use crate::accounts::users::disabled_at;
+use crate::accounts::users::{disabled_at, standing};
 
 mod batch;
+mod credentials;
 mod filter;
+mod giving;
 mod transfer;
 
 use filter::Filter;
+use giving::check_given;
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -37,8 +41,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .service(change_user)
         .service(delete_user)
         .service(restore_user)
-        .service(set_password)
-        .service(end_user_sessions);
+        .configure(credentials::routes);
 }
 
 /// An account.
@@ -87,10 +90,13 @@ impl From<User> for Shape {
 #[derive(Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewAccount {
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "ada", max_length = 64)]
     name: String,
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(max_length = 200)]
     display_name: Option<String>,
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(max_length = 254)]
     email: Option<String>,
     role: Option<Role>,
@@ -103,19 +109,19 @@ struct NewAccount {
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct AccountChange {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     name: Field<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     display_name: Field<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     email: Field<String>,
     #[serde(default)]
     #[schema(value_type = Option<Role>)]
     role: Field<Role>,
-    /// Whoever is disabled has no session left, and no token of theirs is good.
+    /// Whoever is disabled has no session and no token left; neither comes back with them.
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     disabled: Field<bool>,
@@ -135,14 +141,6 @@ impl AccountChange {
         check_name(&mut faults, "/name", &user.name);
         check(&mut faults, "", user.display_name.as_deref(), user.email.as_deref()).end()
     }
-}
-
-/// Another password.
-#[derive(Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-struct NewPassword {
-    #[schema(format = "password")]
-    password: String,
 }
 
 /// Accounts.
@@ -168,6 +166,8 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
 }
 
 /// Makes an account.
+///
+/// Whoever gives it a role may do themselves what that permits, and a program with a token gives it no password.
 #[utoipa::path(
     tag = "users",
     params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day")),
@@ -193,9 +193,15 @@ async fn create_user(
     let mut faults = Faults::default();
     check_name(&mut faults, "/name", &wanted.name);
     check(&mut faults, "", wanted.display_name.as_deref(), wanted.email.as_deref()).end()?;
-    let once = named(&may, key, &wanted, &keys)?;
+    if wanted.password.is_some() {
+        may.session()?;
+    }
+    if let Some(role) = wanted.role {
+        may.may_give(role, None)?;
+    }
+    let once = named(&may, &visit, key, &wanted, &keys)?;
     let user = NewUser {
-        name: wanted.name.trim().to_owned(),
+        name: wanted.name,
         display_name: wanted.display_name,
         email: wanted.email,
         role: wanted.role,
@@ -225,6 +231,8 @@ async fn find_user(
 }
 
 /// Changes an account.
+///
+/// Whoever gives it a role, or lets somebody with one in again, may do themselves what that permits.
 #[utoipa::path(
     tag = "users",
     params(("user_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
@@ -253,13 +261,15 @@ async fn change_user(
     let changing = accounts.change_user(*id, may.by(&visit), |user| {
         there(user, *id)?;
         version.check(user.version)?;
-        change.apply(user)
+        let before = standing(user);
+        change.apply(user)?;
+        check_given(&may, before, user)
     });
     let user = changing.await?;
     Ok(changed(user.version, &Shape::from(user)))
 }
 
-/// Deletes an account. It can be restored; its name is free at once.
+/// Deletes an account. It can be restored, without its sessions and tokens; its name is free at once.
 #[utoipa::path(
     tag = "users",
     params(("user_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
@@ -312,49 +322,13 @@ async fn restore_user(
     _: Query<Nothing>,
     accounts: web::Data<Accounts>,
 ) -> Result<HttpResponse, Problem> {
-    let restoring = accounts.change_user(*id, may.by(&visit), |user| restore(&mut user.deleted_at));
+    let restoring = accounts.change_user(*id, may.by(&visit), |user| {
+        let before = standing(user);
+        restore(&mut user.deleted_at)?;
+        check_given(&may, before, user)
+    });
     let user = restoring.await?;
     Ok(changed(user.version, &Shape::from(user)))
-}
-
-/// Gives somebody else a password, and ends their sessions.
-#[utoipa::path(
-    tag = "users",
-    params(("user_id" = i64, Path)),
-    request_body = NewPassword,
-    responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
-)]
-#[put("/users/{user_id}/password")]
-async fn set_password(
-    may: May<UsersManage>,
-    visit: Visit,
-    id: web::Path<UserId>,
-    body: Input<NewPassword>,
-    accounts: web::Data<Accounts>,
-) -> Result<HttpResponse, Problem> {
-    may.session()?;
-    let Input(NewPassword { password }) = body;
-    accounts.set_password(*id, &Shown::new(password), None, may.by(&visit)).await?;
-    Ok(HttpResponse::NoContent().finish())
-}
-
-/// Ends all sessions of somebody.
-#[utoipa::path(
-    tag = "users",
-    params(("user_id" = i64, Path)),
-    responses((status = 204), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
-)]
-#[delete("/users/{user_id}/sessions")]
-async fn end_user_sessions(
-    may: May<UsersManage>,
-    visit: Visit,
-    id: web::Path<UserId>,
-    _: Query<Nothing>,
-    accounts: web::Data<Accounts>,
-) -> Result<HttpResponse, Problem> {
-    accounts.reader().find_user(*id).await?.ok_or_else(|| Problem::no_such("user", *id))?;
-    accounts.end_sessions(*id, may.by(&visit)).await?;
-    Ok(HttpResponse::NoContent().finish())
 }
 
 fn there(user: &User, id: UserId) -> Result<(), Problem> {

@@ -1,13 +1,13 @@
 //! What operators say of projects, as lines of text that can be brought to another installation. What deliveries tell is not in them.
 //! Knows nothing of requests.
 
-use pipecast_model::{ProjectPlace, Visibility};
+use pipecast_model::{ProjectId, ProjectPlace, Visibility};
 use pipecast_store::audit::By;
 use pipecast_store::{KeptProject, KeptProjectQuery, ProjectChange, Sight};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Keeping, archived_at, change_in};
-use crate::exchange::{Action, PAGE, Rehearsal, Step, different};
+use crate::exchange::{Action, Exported, PAGE, Rehearsal, Step, different};
 
 /// A project in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -53,38 +53,29 @@ impl Line {
 }
 
 impl Keeping {
-    /// Every project, by id.
+    /// A page of all projects, by id.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn export_projects(&self) -> Result<Vec<Line>, Error> {
-        let mut lines = Vec::new();
-        let mut after = None;
-        loop {
-            let query = KeptProjectQuery {
-                after: after.take(),
-                limit: PAGE,
-                ..KeptProjectQuery::default()
-            };
-            let page = self.reader.list_kept_projects(&query).await?;
-            after = page.last().map(|project| (String::new(), project.id.0));
-            let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);
-            lines.extend(page.into_iter().map(Line::from));
-            if is_last {
-                return Ok(lines);
-            }
-        }
+    pub async fn export_projects(&self, after: Option<ProjectId>) -> Result<Exported<Line, ProjectId>, Error> {
+        let query = KeptProjectQuery {
+            after: after.map(|id| (String::new(), id.0)),
+            limit: PAGE,
+            ..KeptProjectQuery::default()
+        };
+        let projects = self.reader.list_kept_projects(&query).await?;
+        Ok(Exported::of(projects, |project| project.id, Line::from))
     }
 
     /// Changes projects to what these lines say, in one transaction, and says what that is. One of which nothing has been delivered here yet is passed
     /// over. With `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
-    /// `Stale`, `Store`.
-    pub async fn import_projects(&self, lines: &[Line], rehearsal: Rehearsal, by: &By) -> Result<Vec<Step>, Error> {
+    /// `Overtaken`, `Store`.
+    pub async fn import_projects(&self, lines: &[(usize, Line)], rehearsal: Rehearsal, by: &By) -> Result<Vec<Step>, Error> {
         let mut steps = Vec::with_capacity(lines.len());
         let mut there = Vec::with_capacity(lines.len());
-        for line in lines {
+        for (_, line) in lines {
             let project = match self.reader.find_project_at(&line.place).await? {
                 Some(id) => self.reader.find_kept_project(id, &Sight::All).await?,
                 None => None,
@@ -92,7 +83,7 @@ impl Keeping {
             there.push(project);
         }
         let mut tx = self.writer.begin().await?;
-        for (at, (line, project)) in lines.iter().zip(&there).enumerate() {
+        for ((number, line), project) in lines.iter().zip(&there) {
             let changes = project.as_ref().map(|project| line.changes(project)).unwrap_or_default();
             let action = match project {
                 None => Action::Skip,
@@ -102,14 +93,16 @@ impl Keeping {
                         visibility: line.visibility,
                         archived_at: archived_at(project.archived_at, line.archived),
                     };
-                    change_in(&mut tx, project, &change, by.clone(), "project.import").await?;
+                    if !change_in(&mut tx, project, &change, by.clone(), "project.import").await? {
+                        return Err(Error::Overtaken);
+                    }
                     Action::Update
                 }
             };
             let named = |project: &KeptProject| format!("{} {}", project.host, project.name);
             let unknown = || format!("{} {}", line.place.host, line.name.as_deref().unwrap_or(&line.place.external_id));
             steps.push(Step {
-                line: at + 1,
+                line: *number,
                 thing: project.as_ref().map_or_else(unknown, named),
                 action,
                 changes,

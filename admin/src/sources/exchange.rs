@@ -1,13 +1,14 @@
 //! Sources as lines of text that can be kept beside other configuration and brought to another installation. Secrets are not in them.
 //! Knows nothing of requests.
 
-use pipecast_model::{Host, SecretKind, Source, Timestamp, UserId};
+use pipecast_model::name::trimmed;
+use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp, UserId};
 use pipecast_store::audit::By;
 use pipecast_store::source::{Deleted, NewSource, SourceQuery, SourceSort};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sources};
-use crate::exchange::{Action, Need, PAGE, Rehearsal, Step, different};
+use crate::exchange::{Action, Exported, Need, PAGE, Rehearsal, Step, different};
 
 /// A source in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -20,6 +21,7 @@ pub struct Line {
     #[schema(example = "k5v2m7q3x4c6z2n5b7a3s4d6f2")]
     pub key: String,
     /// What it is called.
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "acme on GitHub")]
     pub name: String,
     /// Whether its deliveries are believed.
@@ -77,30 +79,21 @@ impl Line {
 }
 
 impl Sources {
-    /// Every source that operators made and did not delete, by id.
+    /// A page of the sources that operators made and did not delete, by id.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn export(&self) -> Result<Vec<Line>, Error> {
-        let mut lines = Vec::new();
-        let mut after = None;
-        loop {
-            let query = SourceQuery {
-                managed: Some(true),
-                deleted: Deleted::Hidden,
-                sort: SourceSort::Id,
-                after: after.take(),
-                limit: PAGE,
-                ..SourceQuery::default()
-            };
-            let page = self.reader.list_sources(&query).await?;
-            after = page.last().map(|source| (String::new(), source.id));
-            let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);
-            lines.extend(page.into_iter().map(Line::of));
-            if is_last {
-                return Ok(lines);
-            }
-        }
+    pub async fn export(&self, after: Option<SourceId>) -> Result<Exported<Line, SourceId>, Error> {
+        let query = SourceQuery {
+            managed: Some(true),
+            deleted: Deleted::Hidden,
+            sort: SourceSort::Id,
+            after: after.map(|id| (String::new(), id)),
+            limit: PAGE,
+            ..SourceQuery::default()
+        };
+        let sources = self.reader.list_sources(&query).await?;
+        Ok(Exported::of(sources, |source| source.id, Line::of))
     }
 
     /// Makes sources like these lines, in one transaction, and says what that is. Sources that no line names stay as they are. With `Rehearsal::Dry`
@@ -108,10 +101,10 @@ impl Sources {
     ///
     /// # Errors
     /// `Configured` for a line of a source of the configuration, `Store`.
-    pub async fn import(&self, lines: &[Line], rehearsal: Rehearsal, user: Option<UserId>, by: &By) -> Result<Vec<Step>, Error> {
+    pub async fn import(&self, lines: &[(usize, Line)], rehearsal: Rehearsal, user: Option<UserId>, by: &By) -> Result<Vec<Step>, Error> {
         let mut tx = self.writer.begin().await?;
         let mut steps = Vec::with_capacity(lines.len());
-        for (at, line) in lines.iter().enumerate() {
+        for (number, line) in lines {
             let now = Timestamp::now();
             let there = tx.hold_source_of(line.host, &line.key).await?;
             let changes = there.as_ref().map(|source| line.changes(source)).unwrap_or_default();
@@ -141,7 +134,7 @@ impl Sources {
                 }
             };
             steps.push(Step {
-                line: at + 1,
+                line: *number,
                 thing: format!("{} {}", line.host, line.key),
                 action,
                 changes,

@@ -1,8 +1,8 @@
 //! The gatekeeper of a node: verifies what somebody shows, and asks the database every few seconds how they stand.
 //! Knows nothing of requests and sockets. The bus may tell it to ask sooner, and can tell it nothing else.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -14,7 +14,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use crate::homes::{Homes, Thing};
+use crate::internal::Internal;
 use crate::jwt::{Audience, Claims, PublicKey};
+use crate::verifiers::Verifiers;
 use crate::{Badge, Bearing, secret};
 
 /// How long it is believed how somebody stands. With the time of one reading it stays under the five seconds that are promised.
@@ -32,9 +34,6 @@ const MOST: u64 = 50_000;
 /// How long a token of a program is found without asking; whether it is good is asked all the same.
 const TOKEN_KEPT: Duration = Duration::from_secs(600);
 
-/// A key that is not known is looked for no more often; until then it is waited for.
-const KEYS_EVERY: Duration = Duration::from_millis(250);
-
 /// A cookie that was replaced is still good for so long, for requests that were on their way.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -45,6 +44,25 @@ pub enum Presented<'a> {
     Bearer(&'a str),
     /// The cookie that carries a session on.
     Cookie(&'a str),
+}
+
+impl Presented<'_> {
+    /// By which it is remembered where it leads. A cookie is no bearer's token, whatever its text.
+    fn key(self) -> Key {
+        match self {
+            Presented::Bearer(token) => (Way::Bearer, secret::hash(token)),
+            Presented::Cookie(token) => (Way::Cookie, secret::hash(token)),
+        }
+    }
+}
+
+type Key = (Way, [u8; 32]);
+
+/// How something is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Way {
+    Bearer,
+    Cookie,
 }
 
 /// Why somebody is not let in.
@@ -75,21 +93,13 @@ struct Found {
 pub struct Gatekeeper {
     reader: Reader,
     issuer: String,
-    keys: RwLock<HashMap<String, PublicKey>>,
-    keys_read: tokio::sync::Mutex<Option<Instant>>,
-    found: Cache<[u8; 32], Found>,
+    verifiers: Verifiers,
+    found: Cache<Key, Found>,
     badges: Cache<Credential, Arc<Badge>>,
     held: Mutex<Vec<Weak<Badge>>>,
-    internal: RwLock<Arc<HashSet<ProjectId>>>,
-    internal_read: Mutex<Option<Instant>>,
+    internal: Internal,
     homes: Homes,
     changed: watch::Sender<u64>,
-}
-
-impl std::fmt::Debug for PublicKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PublicKey")
-    }
 }
 
 impl Gatekeeper {
@@ -98,15 +108,13 @@ impl Gatekeeper {
     pub fn new(reader: Reader, issuer: &str) -> Arc<Gatekeeper> {
         Arc::new(Gatekeeper {
             homes: Homes::new(reader.clone()),
+            verifiers: Verifiers::new(reader.clone()),
+            internal: Internal::new(reader.clone()),
             reader,
             issuer: issuer.to_owned(),
-            keys: RwLock::default(),
-            keys_read: tokio::sync::Mutex::default(),
             found: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             badges: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             held: Mutex::default(),
-            internal: RwLock::default(),
-            internal_read: Mutex::default(),
             changed: watch::Sender::new(0),
         })
     }
@@ -118,15 +126,20 @@ impl Gatekeeper {
 
     /// The badge of whoever shows this, without asking anybody; `None` where the database has to be asked.
     pub fn recall(&self, presented: Presented<'_>) -> Option<Admission> {
-        let (Presented::Bearer(token) | Presented::Cookie(token)) = presented;
-        let found = self.found.get(&secret::hash(token)).filter(|found| found.until > Instant::now())?;
+        let found = self.found.get(&presented.key()).filter(|found| found.until > Instant::now())?;
         if found.expires_at <= Timestamp::now() {
             return Some(Err(Refusal::Invalid));
         }
         let badge = self.badges.get(&found.credential)?;
         let bearing = badge.fresh(FRESH_FOR)?;
-        self.is_internal_fresh()
+        self.internal
+            .is_fresh()
             .then(|| bearing.map(|bearing| (badge, bearing)).ok_or(Refusal::Invalid))
+    }
+
+    /// Whether this was shown here before, some minutes ago at most, and was good: so it is nobody's guess. It may have ended since.
+    pub fn remembers(&self, presented: Presented<'_>) -> bool {
+        self.found.contains_key(&presented.key())
     }
 
     /// The badge of whoever shows this, and how they stand now.
@@ -150,14 +163,14 @@ impl Gatekeeper {
     /// `Invalid`, `Unavailable`.
     pub async fn admit_as(&self, credential: Credential) -> Admission {
         let badge = self.badges.get_with(credential, || Arc::new(Badge::new(credential)));
-        self.refresh_internal().await?;
+        self.internal.refresh().await?;
         let bearing = self.look(&badge).await?.ok_or(Refusal::Invalid)?;
         Ok((badge, bearing))
     }
 
-    /// When what somebody shows ends by itself, where that is earlier than what it leads to. Only after it was admitted.
+    /// When a bearer's token ends by itself, where that is earlier than what it leads to. Only after it was admitted.
     pub fn end_of(&self, token: &str) -> Option<Timestamp> {
-        self.found.get(&secret::hash(token)).map(|found| found.expires_at)
+        self.found.get(&Presented::Bearer(token).key()).map(|found| found.expires_at)
     }
 
     /// What a token says, where one of our keys signed it and it is good now.
@@ -166,7 +179,7 @@ impl Gatekeeper {
     /// `Invalid`, `Unavailable`.
     pub async fn verify(&self, token: &str, audience: Audience) -> Result<Claims, Refusal> {
         let key = PublicKey::id_in(token).ok_or(Refusal::Invalid)?;
-        let key = self.key(&key).await?.ok_or(Refusal::Invalid)?;
+        let key = self.verifiers.find(&key).await?.ok_or(Refusal::Invalid)?;
         key.verify(token, &self.issuer, audience).ok_or(Refusal::Invalid)
     }
 
@@ -175,40 +188,32 @@ impl Gatekeeper {
     /// # Errors
     /// `Unavailable`.
     pub async fn jwks(&self) -> Result<serde_json::Value, Error> {
-        let keys = self.reader.list_signing_keys().await?;
-        let keys: Vec<_> = keys.iter().map(|key| crate::jwt::jwk(&key.id, &key.public_key)).collect();
-        Ok(serde_json::json!({ "keys": keys }))
+        self.verifiers.jwks().await
     }
 
     async fn find(&self, presented: Presented<'_>) -> Result<Found, Refusal> {
         let now = Instant::now();
-        let (token, found) = match presented {
+        let found = match presented {
             Presented::Bearer(token) if secret::is_ours(token) => {
                 let prefix = secret::prefix_of(token).ok_or(Refusal::Invalid)?;
                 let (id, hash) = self.reader.find_token_hash(prefix).await?.ok_or(Refusal::Invalid)?;
                 if !secret::same(&hash, &secret::hash(token)) {
                     return Err(Refusal::Invalid);
                 }
-                (
-                    token,
-                    Found {
-                        credential: Credential::Token(id),
-                        until: now + TOKEN_KEPT,
-                        expires_at: Timestamp(i64::MAX),
-                    },
-                )
+                Found {
+                    credential: Credential::Token(id),
+                    until: now + TOKEN_KEPT,
+                    expires_at: Timestamp(i64::MAX),
+                }
             }
             Presented::Bearer(token) => {
                 let claims = self.verify(token, Audience::Access).await?;
                 let session = claims.session().ok_or(Refusal::Invalid)?;
-                (
-                    token,
-                    Found {
-                        credential: Credential::Session(session),
-                        until: now + TOKEN_KEPT,
-                        expires_at: Timestamp(claims.exp.saturating_mul(1_000_000)),
-                    },
-                )
+                Found {
+                    credential: Credential::Session(session),
+                    until: now + TOKEN_KEPT,
+                    expires_at: Timestamp(claims.exp.saturating_mul(1_000_000)),
+                }
             }
             Presented::Cookie(token) => {
                 let refresh = self.reader.find_refresh(&secret::hash(token)).await?.ok_or(Refusal::Invalid)?;
@@ -216,44 +221,15 @@ impl Gatekeeper {
                 if refresh.is_ended || end <= Timestamp::now() {
                     return Err(Refusal::Invalid);
                 }
-                (
-                    token,
-                    Found {
-                        credential: Credential::Session(refresh.session_id),
-                        until: now + FRESH_FOR,
-                        expires_at: end,
-                    },
-                )
+                Found {
+                    credential: Credential::Session(refresh.session_id),
+                    until: now + FRESH_FOR,
+                    expires_at: end,
+                }
             }
         };
-        self.found.insert(secret::hash(token), found);
+        self.found.insert(presented.key(), found);
         Ok(found)
-    }
-
-    async fn key(&self, id: &str) -> Result<Option<PublicKey>, Error> {
-        let known = |keys: &RwLock<HashMap<String, PublicKey>>| keys.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        if let Some(key) = known(&self.keys) {
-            return Ok(Some(key));
-        }
-        let asked = Instant::now();
-        let mut read = self.keys_read.lock().await;
-        if let Some(key) = known(&self.keys) {
-            return Ok(Some(key));
-        }
-        if let Some(last) = *read {
-            // Another has looked while this one waited.
-            if last >= asked {
-                return Ok(None);
-            }
-            // Names that nobody has cost no query each; and a key may have been made since the last look, however short ago that was.
-            tokio::time::sleep_until((last + KEYS_EVERY).into()).await;
-        }
-        let begun = Instant::now();
-        let keys = self.reader.list_signing_keys().await?;
-        *read = Some(begun);
-        let keys = keys.into_iter().map(|key| (key.id, PublicKey::new(&key.public_key, key.expires_at))).collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(known(&self.keys))
     }
 
     /// How the bearer of a badge stands now: as it is known, or asked anew, once for all who ask at the same time.
@@ -281,8 +257,7 @@ impl Gatekeeper {
     /// Whether its bearer sees a project, by what was known last.
     pub fn sees(&self, bearing: &Bearing, project: ProjectId) -> bool {
         use pipecast_model::Permission::PipelinesRead;
-        bearing.grants.may_in(PipelinesRead, project)
-            || (bearing.grants.sees_internal() && self.internal.read().unwrap_or_else(PoisonError::into_inner).contains(&project))
+        bearing.grants.may_in(PipelinesRead, project) || (bearing.grants.sees_internal() && self.internal.contains(project))
     }
 
     /// The project of a thing; `None` where there is no such thing.
@@ -296,26 +271,6 @@ impl Gatekeeper {
     /// The same where it is known without asking.
     pub fn known_home(&self, thing: Thing) -> Option<ProjectId> {
         self.homes.known(thing)
-    }
-
-    fn is_internal_fresh(&self) -> bool {
-        let read = self.internal_read.lock().unwrap_or_else(PoisonError::into_inner);
-        read.is_some_and(|read| read.elapsed() < FRESH_FOR)
-    }
-
-    async fn refresh_internal(&self) -> Result<bool, Error> {
-        if self.is_internal_fresh() {
-            return Ok(false);
-        }
-        let begun = Instant::now();
-        let now: HashSet<ProjectId> = self.reader.list_internal_projects().await?.into_iter().collect();
-        let mut internal = self.internal.write().unwrap_or_else(PoisonError::into_inner);
-        let is_news = **internal != now;
-        if is_news {
-            *internal = Arc::new(now);
-        }
-        *self.internal_read.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
-        Ok(is_news)
     }
 
     /// Looks after a badge for as long as anybody has it: its changes are then seen within `FRESH_FOR` and a round.
@@ -334,7 +289,7 @@ impl Gatekeeper {
     /// Asks about everybody anew before they are believed again.
     pub fn forget(&self) {
         self.badges.iter().for_each(|(_, badge)| badge.forget());
-        *self.internal_read.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.internal.forget();
     }
 
     /// Looks after the badges that are held, until it is asked to end.
@@ -363,7 +318,7 @@ impl Gatekeeper {
     }
 
     async fn round(&self, held: &[Arc<Badge>]) {
-        if self.refresh_internal().await.unwrap_or(false) {
+        if self.internal.refresh().await.unwrap_or(false) {
             held.iter().for_each(|badge| badge.stir());
         }
         let due = futures_util::stream::iter(held).filter(|badge| std::future::ready(badge.fresh(ROUND).is_none()));

@@ -33,6 +33,10 @@ pub struct Grants {
     role: Option<Role>,
     everywhere: Set,
     projects: BTreeMap<ProjectId, Set>,
+    /// What the token allows at most; everything for a session.
+    scopes: Set,
+    /// The project of a token of one project.
+    bound: Option<ProjectId>,
     /// Sees projects that are open to whoever is signed in.
     sees_internal: bool,
 }
@@ -53,11 +57,16 @@ impl Grants {
             let there = Set(there.0 & !whole().0);
             projects = BTreeMap::from([(bound, there)]);
         }
+        // Whoever is signed in sees what is internal, unless all that they are anywhere is what reads nothing, as a runner is.
+        let mut roles = bearer.role.iter().chain(bearer.memberships.iter().map(|(_, role)| role)).peekable();
+        let may_read = roles.peek().is_none() || roles.any(|role| role.permits().contains(&Permission::PipelinesRead));
         Grants {
             role: bearer.role,
             everywhere: if bound.is_some() { Set::NONE } else { everywhere },
             projects,
-            sees_internal: bound.is_none() && scopes.has(Permission::PipelinesRead) && bearer.role != Some(Role::Runner),
+            sees_internal: bound.is_none() && scopes.has(Permission::PipelinesRead) && may_read,
+            scopes,
+            bound,
         }
     }
 
@@ -83,6 +92,11 @@ impl Grants {
             || (permission == Permission::PipelinesRead && self.sees_internal)
     }
 
+    /// The project that they are limited to, as by a token of one project.
+    pub fn bound(&self) -> Option<ProjectId> {
+        self.bound
+    }
+
     /// Whether they see projects that are open to whoever is signed in.
     pub fn sees_internal(&self) -> bool {
         self.sees_internal
@@ -104,9 +118,14 @@ impl Grants {
         }
     }
 
-    /// Those of `wanted` that they do not have anywhere, so that they cannot give them to a token.
-    pub fn missing(&self, wanted: &[Permission]) -> Vec<Permission> {
-        wanted.iter().copied().filter(|permission| !self.may_somewhere(*permission)).collect()
+    /// Those of a role's permissions for which they cannot make anybody that, everywhere or in one project. Everywhere, because they do not have
+    /// them there; in a project, because their token has not: whoever manages members in person gives every role that there is in a project.
+    pub fn missing(&self, role: Role, project: Option<ProjectId>) -> Vec<Permission> {
+        let has = |permission: Permission| match project {
+            Some(_) => self.scopes.has(permission),
+            None => self.may(permission),
+        };
+        role.permits().iter().copied().filter(|permission| !has(*permission)).collect()
     }
 
     /// Everything that they may do somewhere.
@@ -190,6 +209,26 @@ mod tests {
 
         assert!(grants.may_in(Permission::PipelinesRead, ONE) && !grants.may_in(Permission::PipelinesRead, TWO));
         assert!(!grants.may_somewhere(Permission::UsersManage) && !grants.sees_internal());
+        assert_eq!(grants.bound(), Some(ONE));
+    }
+
+    #[test]
+    fn nobody_gives_a_role_that_permits_what_their_token_does_not() {
+        let scoped = |role, scopes| grants(role, &[(ONE, Role::Maintainer)], Some((scopes, None)));
+        let (admin, managing) = (grants(Some(Role::Admin), &[], None), scoped(Some(Role::Admin), "users:manage members:manage"));
+        let maintainer = grants(None, &[(ONE, Role::Maintainer)], None);
+
+        for role in Role::ALL {
+            assert_eq!(admin.missing(*role, None), []);
+            assert_ne!(managing.missing(*role, None), [], "{role}");
+        }
+        for role in Role::ALL.iter().filter(|role| role.is_of_a_project()) {
+            assert_eq!(maintainer.missing(*role, Some(ONE)), [], "{role}");
+            assert_ne!(managing.missing(*role, Some(ONE)), [], "{role}");
+        }
+        let reading = scoped(None, "members:manage pipelines:read");
+        assert_eq!(reading.missing(Role::Wallboard, Some(ONE)), []);
+        assert_eq!(reading.missing(Role::Viewer, Some(ONE)), [Permission::TokensManage, Permission::SystemRead]);
     }
 
     #[test]
@@ -198,5 +237,23 @@ mod tests {
 
         assert_eq!(runner.permissions(), [Permission::IngestWrite]);
         assert_eq!(runner.sight(Permission::PipelinesRead), Sight::NOTHING);
+    }
+
+    #[test]
+    fn what_is_internal_is_seen_by_whoever_is_signed_in_and_by_no_runner() {
+        for role in [Role::Viewer, Role::Wallboard, Role::Maintainer] {
+            assert!(grants(Some(role), &[], None).sees_internal(), "{role}");
+            assert!(grants(None, &[(ONE, Role::Runner), (TWO, role)], None).sees_internal(), "{role}");
+            assert!(grants(Some(Role::Runner), &[(ONE, role)], None).sees_internal(), "{role}");
+        }
+        assert!(grants(None, &[], None).sees_internal());
+        for runner in [
+            grants(None, &[(ONE, Role::Runner)], None),
+            grants(Some(Role::Runner), &[(ONE, Role::Runner)], None),
+        ] {
+            assert_eq!(runner.sight(Permission::PipelinesRead), Sight::NOTHING);
+            assert!(!runner.may_somewhere(Permission::PipelinesRead));
+        }
+        assert!(!grants(Some(Role::Viewer), &[], Some(("tokens:manage", None))).sees_internal());
     }
 }

@@ -6,11 +6,13 @@ mod gatekeeper;
 mod grants;
 pub mod guessable;
 pub mod homes;
+mod internal;
 mod jwt;
 mod password;
 mod secret;
 pub mod throttle;
 pub mod totp;
+mod verifiers;
 
 pub use badge::{Badge, Bearing};
 pub use gatekeeper::{Admission, FRESH_FOR, Gatekeeper, Presented, Refusal};

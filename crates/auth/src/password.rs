@@ -1,7 +1,11 @@
 //! Passwords: hashed with argon2id off the async threads, a few at once, and as long for a name that does not exist.
 //! Knows nothing of users.
+//!
+//! While stored hashes have different costs, a password is compared with one hash of each: the one that it may be the password of, and others
+//! that no password has. So it takes as long whatever the cost of the stored one, and tells nothing.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
@@ -34,12 +38,15 @@ pub struct Busy;
 #[error("argon2 needs at least 8 KiB of memory and one pass")]
 pub struct NoCost;
 
+/// What a hash was made at: KiB, passes and lanes.
+type Made = (u32, u32, u32);
+
 /// Hashes and verifies.
 #[derive(Debug)]
 pub struct Passwords {
     params: Params,
-    /// A hash that no password has; what a name that does not exist is compared with.
-    dummy: String,
+    /// For each cost that stored hashes were made at, and for ours, a hash that no password has. There are a few.
+    dummies: RwLock<BTreeMap<Made, String>>,
     at_once: Arc<Semaphore>,
     places: Arc<Semaphore>,
 }
@@ -51,12 +58,10 @@ impl Passwords {
     /// `NoCost`.
     pub fn new(cost: Cost) -> Result<Passwords, NoCost> {
         let params = Params::new(cost.memory_kib, cost.passes, 1, Some(32)).map_err(|_| NoCost)?;
-        // As a hash looks, and of nothing: so it costs nothing to make and as much as any to compare with.
-        let (salt, tag) = (STANDARD_NO_PAD.encode(random::<16>()), STANDARD_NO_PAD.encode(random::<32>()));
-        let dummy = format!("$argon2id$v=19$m={},t={},p=1${salt}${tag}", cost.memory_kib, cost.passes);
+        let own = (cost.memory_kib, cost.passes, 1);
         Ok(Passwords {
             params,
-            dummy,
+            dummies: RwLock::new(BTreeMap::from([(own, dummy(own))])),
             at_once: Arc::new(Semaphore::new(cost.at_once.max(1))),
             places: Arc::new(Semaphore::new(cost.at_once.max(1) + cost.waiting)),
         })
@@ -71,24 +76,50 @@ impl Passwords {
         self.work(move || hashed(&params, &password)).await
     }
 
+    /// Reckons with stored hashes that begin so, up to their salt.
+    pub fn reckon_with(&self, beginnings: &[String]) {
+        let (salt, tag) = (STANDARD_NO_PAD.encode([0; 16]), STANDARD_NO_PAD.encode([0; 32]));
+        let hashes = beginnings.iter().map(|beginning| format!("{beginning}${salt}${tag}"));
+        hashes.filter_map(|phc| made_at(&phc)).for_each(|made| self.reckon(made));
+    }
+
+    fn reckon(&self, made: Made) {
+        let mut dummies = self.dummies.write().unwrap_or_else(PoisonError::into_inner);
+        dummies.entry(made).or_insert_with(|| dummy(made));
+    }
+
     /// Whether it is the password of `phc`. Without one it takes as long, and is not.
     ///
     /// # Errors
     /// `Busy`.
     pub async fn verify(&self, phc: Option<&str>, password: &str) -> Result<bool, Busy> {
         let is_real = phc.is_some();
-        let (phc, password) = (phc.unwrap_or(&self.dummy).to_owned(), password.to_owned());
+        let (compared, password) = (self.compared(phc), password.to_owned());
         let is_right = self.work(move || {
-            let parsed = PasswordHash::new(&phc);
-            parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+            // Each of them, whatever became of those before.
+            let right = |phc: &String| {
+                let parsed = PasswordHash::new(phc);
+                parsed.is_ok_and(|hash| Argon2::default().verify_password(password.as_bytes(), &hash).is_ok())
+            };
+            compared.iter().fold(false, |any, phc| any | right(phc))
         });
         Ok(is_right.await? && is_real)
     }
 
+    /// What a password is compared with where it may be that of `phc`: one hash of each cost.
+    fn compared(&self, phc: Option<&str>) -> Vec<String> {
+        let made = phc.and_then(made_at);
+        if let Some(made) = made {
+            self.reckon(made);
+        }
+        let dummies = self.dummies.read().unwrap_or_else(PoisonError::into_inner);
+        let others = dummies.iter().filter(|(other, _)| Some(**other) != made).map(|(_, dummy)| dummy.clone());
+        phc.map(str::to_owned).into_iter().chain(others).collect()
+    }
+
     /// Whether a hash was made at another cost, and is to be made anew when the password is known.
     pub fn is_outdated(&self, phc: &str) -> bool {
-        let made_with = PasswordHash::new(phc).ok().and_then(|hash| Params::try_from(&hash).ok());
-        made_with.is_none_or(|made| (made.m_cost(), made.t_cost()) != (self.params.m_cost(), self.params.t_cost()))
+        made_at(phc).is_none_or(|(memory, passes, _)| (memory, passes) != (self.params.m_cost(), self.params.t_cost()))
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {
@@ -101,6 +132,17 @@ impl Passwords {
         });
         worked.await.map_err(|_| Busy)
     }
+}
+
+fn made_at(phc: &str) -> Option<Made> {
+    let made = PasswordHash::new(phc).ok().and_then(|hash| Params::try_from(&hash).ok())?;
+    Some((made.m_cost(), made.t_cost(), made.p_cost()))
+}
+
+/// As a hash looks, and of nothing: so it costs nothing to make and as much as any to compare with.
+fn dummy((memory, passes, lanes): Made) -> String {
+    let (salt, tag) = (STANDARD_NO_PAD.encode(random::<16>()), STANDARD_NO_PAD.encode(random::<32>()));
+    format!("$argon2id$v=19$m={memory},t={passes},p={lanes}${salt}${tag}")
 }
 
 fn hashed(params: &Params, password: &str) -> String {
@@ -129,8 +171,7 @@ mod tests {
         assert!(phc.starts_with("$argon2id$v=19$m=8,t=1,p=1$"), "{phc}");
         assert_eq!(passwords.verify(Some(&phc), "correct horse battery").await, Ok(true));
         assert_eq!(passwords.verify(Some(&phc), "correct horse batterY").await, Ok(false));
-        let dummy = PasswordHash::new(&passwords.dummy).expect("as any hash");
-        assert!(!passwords.is_outdated(&dummy.to_string()));
+        assert!(!passwords.is_outdated(&dummy((8, 1, 1))));
         assert_eq!(passwords.verify(None, "correct horse battery").await, Ok(false));
         assert_eq!(passwords.verify(Some("no hash"), "").await, Ok(false));
     }
@@ -146,6 +187,30 @@ mod tests {
 
         assert_eq!(new.verify(Some(&phc), "a password of long ago").await, Ok(true));
         assert!(new.is_outdated(&phc) && !old.is_outdated(&phc));
+    }
+
+    #[tokio::test]
+    async fn whatever_the_cost_of_a_hash_a_password_is_compared_at_the_same_costs() {
+        let (old, new) = (
+            Passwords::new(CHEAP).expect("a cost"),
+            Passwords::new(Cost { passes: 2, ..CHEAP }).expect("a cost"),
+        );
+        let phc = old.hash("a password of long ago").await.expect("room");
+        let own = new.hash("a password of today").await.expect("room");
+        let beginning = phc.rsplitn(3, '$').last().expect("the rest").to_owned();
+        new.reckon_with(&[beginning, "$argon2id$v=19$nonsense".to_owned()]);
+        let costs = |phc: Option<&str>| {
+            let mut costs: Vec<_> = new.compared(phc).iter().filter_map(|phc| made_at(phc)).collect();
+            costs.sort_unstable();
+            costs
+        };
+
+        for phc in [None, Some(phc.as_str()), Some(own.as_str())] {
+            assert_eq!(costs(phc), [(8, 1, 1), (8, 2, 1)], "{phc:?}");
+        }
+        assert_eq!(new.verify(Some(&own), "a password of today").await, Ok(true));
+        assert_eq!(new.verify(Some(&phc), "a password of long ago").await, Ok(true));
+        assert_eq!(new.verify(None, "a password of long ago").await, Ok(false));
     }
 
     #[tokio::test]

@@ -142,6 +142,16 @@ pub enum Verdict {
 /// How long a message rests that this build cannot read, or as long as the longest back-off where that is shorter.
 const PASS_AFTER: Duration = Duration::from_secs(30);
 
+/// How long what was given back waits at least, so that it does not come round and round.
+const RETURN_AFTER: Duration = Duration::from_secs(1);
+
+/// How long what has failed so often waits: up to twice as long each time, never above `cap`. Full jitter, so that many that failed
+/// together do not come back together.
+fn back_off(failures: u32, base: Duration, cap: Duration) -> Duration {
+    let longest = base.saturating_mul(2_u32.saturating_pow(failures)).min(cap);
+    longest.mul_f64(rand::random_range(0.0..=1.0))
+}
+
 /// Names a buried message as long as it is buried, for every process that looks. In the order of these texts they were buried.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeadId(pub String);

@@ -49,6 +49,8 @@ pub enum Spender {
     Source(u64),
     /// Whoever shows something from there that nobody believes.
     Impostor(IpAddr),
+    /// An account that asks for tickets.
+    Tickets(UserId),
 }
 
 impl Spender {

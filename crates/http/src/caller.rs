@@ -12,7 +12,7 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use futures_util::future::{Either, LocalBoxFuture};
 use pipecast_auth::homes::Thing;
 use pipecast_auth::{Badge, Bearing, Gatekeeper, Presented, Refusal};
-use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, SessionId, Topic};
+use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, Role, SessionId, Topic};
 use pipecast_store::audit::{Actor, By};
 use pipecast_store::{Credential, Sight};
 
@@ -101,13 +101,20 @@ impl Caller {
             return Either::Left(ready(Err(Problem::new(Code::Unauthenticated))));
         };
         let gatekeeper = Arc::clone(gatekeeper);
-        if let Some(Ok((badge, bearing))) = gatekeeper.recall(shown.presented()) {
-            witness::note_use(request, &badge);
-            let taken = meter.take_from_bearer(&badge, &bearing);
-            return Either::Left(ready(taken.map(|()| Caller::Known(Known { badge, bearing, gatekeeper }))));
-        }
-        // Finding out who it is asks the database, which is not for those who have shown too much that is no good.
-        if let Err(problem) = meter.check_impostor() {
+        let is_known_to_be_bad = match gatekeeper.recall(shown.presented()) {
+            Some(Ok((badge, bearing))) => {
+                witness::note_use(request, &badge);
+                let taken = meter.take_from_bearer(&badge, &bearing);
+                return Either::Left(ready(taken.map(|()| Caller::Known(Known { badge, bearing, gatekeeper }))));
+            }
+            Some(Err(_)) => true,
+            None => false,
+        };
+        // Finding out who it is asks the database, which is not for those who have shown too much that is no good. What was good before is no
+        // guess, whoever else guesses behind the same address.
+        if (is_known_to_be_bad || !gatekeeper.remembers(shown.presented()))
+            && let Err(problem) = meter.check_impostor()
+        {
             return Either::Left(ready(Err(problem)));
         }
         // An old cookie is no reason to be refused what everybody may read.
@@ -125,7 +132,8 @@ impl Caller {
                 }
                 Err(Refusal::Invalid) if otherwise => meter.take_from_address().map(|()| Caller::Anonymous),
                 Err(Refusal::Invalid) => {
-                    meter.note_impostor();
+                    // The one that uses it up is told what is wrong with it; the next ones are not looked at.
+                    drop(meter.take_impostor());
                     Err(Refusal::Invalid.into())
                 }
                 Err(refusal) => Err(refusal.into()),
@@ -204,6 +212,19 @@ impl Known {
         }
     }
 
+    /// Whether they may make somebody this, everywhere or in one project. That they manage accounts or members at all was asked before.
+    ///
+    /// # Errors
+    /// `forbidden` where the role permits what they cannot give.
+    pub fn may_give(&self, role: Role, project: Option<ProjectId>) -> Result<(), Problem> {
+        let missing: Vec<&str> = self.bearing.grants.missing(role, project).into_iter().map(Permission::word).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let detail = format!("the role {role} permits {}, which you cannot give", missing.join(", "));
+        Err(Problem::new(Code::Forbidden).detail(detail).to(self.actor()))
+    }
+
     /// That they may not do this, to be answered to them.
     pub(crate) fn forbidden(&self, permission: Permission) -> Problem {
         let problem = Problem::new(Code::Forbidden).detail(format!("this needs the permission {permission}"));
@@ -238,6 +259,11 @@ impl Known {
             Err(unseen)
         }
     }
+}
+
+/// Whether it is by its cookie that a request says whose it is: a browser sends that whichever page asks.
+pub fn shows_cookie(request: &HttpRequest) -> bool {
+    matches!(Shown::of(request), Ok(Some(Shown::Cookie(_))))
 }
 
 /// What a request shows, taken out of it.

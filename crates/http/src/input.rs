@@ -10,15 +10,26 @@ use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
-use crate::{Code, Fault, Problem};
+use crate::{Code, Fault, Problem, query};
 
-/// The largest body.
-const MOST: usize = 1024 * 1024;
+/// How large a body may be, and how long it may take to arrive.
+pub(crate) struct Bounds {
+    /// In bytes.
+    pub most: usize,
+    /// From its first byte to its last.
+    pub deadline: Duration,
+}
 
-/// Longest time for one to arrive.
-const DEADLINE: Duration = Duration::from_secs(10);
+/// Those of a login and its like.
+const SHORT: Bounds = Bounds { most: 4 * 1024, ..SMALL };
 
-/// The JSON body of a request as a `T`, which has `#[serde(deny_unknown_fields)]`.
+/// Those of a body that is about one thing, or some.
+pub(crate) const SMALL: Bounds = Bounds {
+    most: 1024 * 1024,
+    deadline: Duration::from_secs(10),
+};
+
+/// The JSON body of a request as a `T`, which has `#[serde(deny_unknown_fields)]`. Such a request has no query.
 #[derive(Clone, Debug)]
 pub struct Input<T>(pub T);
 
@@ -27,13 +38,41 @@ impl<T: DeserializeOwned + 'static> FromRequest for Input<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = read(request, payload, &["application/json"]);
-        Box::pin(async move { parse(&body.await?).map(Input) })
+        let unasked = query::nothing(request);
+        let body = read(request, payload, &["application/json"], &SMALL);
+        Box::pin(async move {
+            unasked?;
+            parse(&body.await?).map(Input)
+        })
     }
 }
 
-/// The bytes of a body of one of these types.
-pub(crate) fn read(request: &HttpRequest, payload: &mut Payload, types: &'static [&'static str]) -> LocalBoxFuture<'static, Result<Vec<u8>, Problem>> {
+/// The same for what is typed in by whoever wants to come in: a name, a password, a code. Nobody has to be known to send one, so it is short.
+#[derive(Clone, Debug)]
+pub struct Short<T>(pub T);
+
+impl<T: DeserializeOwned + 'static> FromRequest for Short<T> {
+    type Error = Problem;
+    type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let unasked = query::nothing(request);
+        let body = read(request, payload, &["application/json"], &SHORT);
+        Box::pin(async move {
+            unasked?;
+            parse(&body.await?).map(Short)
+        })
+    }
+}
+
+/// The bytes of a body of one of these types, within these bounds.
+pub(crate) fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    types: &'static [&'static str],
+    bounds: &'static Bounds,
+) -> LocalBoxFuture<'static, Result<Vec<u8>, Problem>> {
+    let Bounds { most, deadline } = *bounds;
     let kind = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -53,22 +92,22 @@ pub(crate) fn read(request: &HttpRequest, payload: &mut Payload, types: &'static
         if is_encoded {
             return Err(Problem::new(Code::UnsupportedEncoding));
         }
-        let too_large = || Problem::new(Code::TooLarge).detail(format!("the limit is {MOST} bytes"));
-        if declared.is_some_and(|length| length > MOST) {
+        let too_large = || Problem::new(Code::TooLarge).detail(format!("the limit is {most} bytes"));
+        if declared.is_some_and(|length| length > most) {
             return Err(too_large());
         }
         let mut body = Vec::new();
         let reading = async {
             while let Some(chunk) = payload.next().await {
                 let chunk = chunk.map_err(|error| Problem::new(Code::Malformed).detail(format!("the body cannot be read: {error}")))?;
-                if body.len() + chunk.len() > MOST {
+                if body.len() + chunk.len() > most {
                     return Err(too_large());
                 }
                 body.extend_from_slice(&chunk);
             }
             Ok(())
         };
-        tokio::time::timeout(DEADLINE, reading).await.map_err(|_| Problem::new(Code::BodyTimeout))??;
+        tokio::time::timeout(deadline, reading).await.map_err(|_| Problem::new(Code::BodyTimeout))??;
         Ok(body)
     })
 }

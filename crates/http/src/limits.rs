@@ -14,9 +14,13 @@ use arc_swap::ArcSwap;
 use metrics::counter;
 use pipecast_auth::{Badge, Bearing};
 use pipecast_fabric::{Quota, Quotas, Spender};
+use pipecast_model::UserId;
 use pipecast_store::Credential;
 
 use crate::{Code, Problem, TrustedProxies};
+
+/// Tickets for sockets, of an account.
+const TICKETS: Quota = Quota { per_second: 1, burst: 10 };
 
 /// The quota of every kind of spender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,7 @@ impl Rules {
             Spender::Token(_) => ("token", self.token),
             Spender::Source(_) => ("source", self.source),
             Spender::Impostor(_) => ("impostor", self.impostor),
+            Spender::Tickets(_) => ("tickets", TICKETS),
         }
     }
 }
@@ -139,6 +144,15 @@ impl Meter {
         })
     }
 
+    /// One ticket for a socket.
+    ///
+    /// # Errors
+    /// `too_many`.
+    pub fn take_ticket(&self, user: UserId) -> Result<(), Problem> {
+        let Some(Counted { limits, .. }) = &self.0 else { return Ok(()) };
+        limits.take(Spender::Tickets(user))
+    }
+
     /// One authentic delivery of a source.
     ///
     /// # Errors
@@ -148,7 +162,8 @@ impl Meter {
         limits.take(Spender::source(host, key))
     }
 
-    /// Whether what is shown from there is still looked at, before that costs something. Who shows something good takes nothing from this.
+    /// Whether what is shown from there is still looked at, before that costs something. Who shows something good takes nothing from this, so it
+    /// is for what nobody knows to be good.
     ///
     /// # Errors
     /// `too_many`.
@@ -157,9 +172,11 @@ impl Meter {
     }
 
     /// What was shown from there is no good.
-    pub fn note_impostor(&self) {
-        // Whoever has used it up is refused the next time, before anything is looked at.
-        drop(self.with_network(|limits, network| limits.take(Spender::Impostor(network))));
+    ///
+    /// # Errors
+    /// `too_many` where there was too much of it.
+    pub fn take_impostor(&self) -> Result<(), Problem> {
+        self.with_network(|limits, network| limits.take(Spender::Impostor(network)))
     }
 
     fn with_network(&self, limit: impl FnOnce(&Limits, IpAddr) -> Result<(), Problem>) -> Result<(), Problem> {
@@ -192,6 +209,7 @@ fn refused(word: &'static str, quota: Quota, wait: Duration) -> Problem {
         "address" => "your address has asked more often than it may without an account",
         "user" => "your account has asked more often than it may",
         "token" => "the token has asked more often than it may",
+        "tickets" => "your account has asked for more tickets than it may",
         "source" => "the source has sent more deliveries than it may",
         _ => "too many tokens or deliveries from your address were no good",
     };

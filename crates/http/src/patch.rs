@@ -4,12 +4,13 @@
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
+use pipecast_model::name::Trim;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use crate::{Faults, Problem, input};
+use crate::{Faults, Problem, input, query};
 
-/// The body of a PATCH as a `T`, whose members are [`Field`]s with `#[serde(default)]`.
+/// The body of a PATCH as a `T`, whose members are [`Field`]s with `#[serde(default)]`. Such a request has no query.
 #[derive(Clone, Debug)]
 pub struct Patch<T>(pub T);
 
@@ -18,8 +19,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for Patch<T> {
     type Future = LocalBoxFuture<'static, Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let body = input::read(request, payload, &["application/merge-patch+json", "application/json"]);
-        Box::pin(async move { input::parse(&body.await?).map(Patch) })
+        let unasked = query::nothing(request);
+        let body = input::read(request, payload, &["application/merge-patch+json", "application/json"], &input::SMALL);
+        Box::pin(async move {
+            unasked?;
+            input::parse(&body.await?).map(Patch)
+        })
     }
 }
 
@@ -61,6 +66,16 @@ impl<T> Field<T> {
                 faults.note(true, path, "missing", "it has to be there");
             }
             Field::Set(value) => *member = value,
+        }
+    }
+}
+
+impl<T: Trim> Trim for Field<T> {
+    fn trim(self) -> Field<T> {
+        match self {
+            Field::Set(value) => Field::Set(value.trim()),
+            Field::Kept => Field::Kept,
+            Field::Cleared => Field::Cleared,
         }
     }
 }

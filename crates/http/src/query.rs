@@ -30,6 +30,15 @@ impl<T> Default for Words<T> {
     }
 }
 
+/// That a request has no query: a change to which nobody has a parameter to give is not made where somebody gives one, as `dry_run` to what
+/// has no dry run.
+///
+/// # Errors
+/// `invalid_query`.
+pub(crate) fn nothing(request: &HttpRequest) -> Result<(), Problem> {
+    Query::<Nothing>::extract(request).into_inner().map(drop)
+}
+
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Words<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;

@@ -69,7 +69,7 @@ impl Site {
         Ok(())
     }
 
-    /// Whether the one `Origin` of a request is ours. Without `server.public_url` only loopback names are.
+    /// Whether the one `Origin` of a request is ours. Without `server.public_url` only loopback names are, on this machine.
     pub fn is_own_origin(&self, request: &HttpRequest) -> bool {
         let mut origins = request.headers().get_all(header::ORIGIN);
         let (Some(origin), None) = (origins.next().and_then(|origin| origin.to_str().ok()), origins.next()) else {
@@ -79,7 +79,7 @@ impl Site {
             Some(own) => origin == own,
             None => {
                 let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-                is_local(request.headers()) && origin.strip_prefix("http://") == host
+                is_local(request) && origin.strip_prefix("http://") == host
             }
         }
     }
@@ -91,9 +91,14 @@ mod tests {
 
     use super::*;
 
-    fn request(headers: &[(&str, &str)]) -> HttpRequest {
-        let request = headers.iter().fold(TestRequest::default(), |request, header| request.append_header(*header));
+    fn request_from(peer: [u8; 4], headers: &[(&str, &str)]) -> HttpRequest {
+        let request = TestRequest::default().peer_addr((peer, 4711).into());
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
         request.to_http_request()
+    }
+
+    fn request(headers: &[(&str, &str)]) -> HttpRequest {
+        request_from([127, 0, 0, 1], headers)
     }
 
     #[test]
@@ -124,6 +129,8 @@ mod tests {
 
         assert!(is_own("localhost:8080", "http://localhost:8080") && is_own("[::1]:8080", "http://[::1]:8080"));
         assert!(!is_own("ci.example.org", "http://ci.example.org") && !is_own("localhost:8080", "http://localhost:9090"));
+        let elsewhere = [("host", "localhost:8080"), ("origin", "http://localhost:8080")];
+        assert!(!site.is_own_origin(&request_from([10, 1, 2, 3], &elsewhere)));
     }
 
     #[test]

@@ -20,6 +20,8 @@ const LONGEST: usize = 200;
 pub struct Visit {
     /// The client's address, by the proxies that we trust.
     pub address: Option<IpAddr>,
+    /// The same where it can be told from others: `None` behind a proxy that we do not trust and that hides them all.
+    pub network: Option<IpAddr>,
     /// What it calls itself, without control characters and not longer than it is worth.
     pub user_agent: Option<String>,
     /// Names this request in the record of changes.
@@ -44,8 +46,10 @@ impl FromRequest for Visit {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let address = TrustedProxies::client_of(request);
         ready(Ok(Visit {
-            address: TrustedProxies::client_of(request),
+            address,
+            network: address.filter(|_| !TrustedProxies::is_blind(request)),
             user_agent: agent.map(|agent| agent.chars().filter(|letter| !letter.is_control()).take(LONGEST).collect()),
             request_id: Uuid::now_v7(),
         }))

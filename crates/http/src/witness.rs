@@ -77,19 +77,52 @@ pub fn note_use(request: &HttpRequest, badge: &Badge) {
     }
 }
 
-/// Notices that a request was answered with this problem, where that is a denial: somebody may not do something, or shows a token or
-/// cookie that is no good. Who shows nothing is asked to log in, which is no denial.
+/// The word of a problem that is a denial: somebody may not do something, or shows a token or cookie that is no good. Who shows nothing is
+/// asked to log in, which is none.
+fn denial(problem: &Problem) -> Option<&'static str> {
+    match problem.code() {
+        code @ (Code::Forbidden | Code::TokenRefused | Code::CrossSite | Code::OriginRefused) => Some(code.word()),
+        _ => None,
+    }
+}
+
+/// Notices that a request was answered with this problem, where that is a denial.
 pub fn note_denial(request: &HttpRequest, problem: &Problem) {
-    let code = match problem.code() {
-        code @ (Code::Forbidden | Code::TokenRefused | Code::CrossSite | Code::OriginRefused) => code.word(),
-        _ => return,
-    };
+    let Some(code) = denial(problem) else { return };
     let Some(witness) = request.app_data::<web::Data<Witness>>() else { return };
     let actor = problem.actor().or_else(|| admitted(request)).unwrap_or(Actor::Anonymous);
     let visit = visit(request);
     let pattern = request.match_pattern().unwrap_or_else(|| OTHERS.to_owned());
     let operation = format!("{} {pattern}", request.method());
     witness.count(actor, operation, code, &visit, problem.request_id().to_string());
+}
+
+/// What notices denials on a connection that stays open: what is answered there passes by nobody on its way out.
+#[derive(Debug)]
+pub struct Onlooker {
+    witness: Arc<Witness>,
+    visit: Visit,
+    pattern: String,
+}
+
+impl Onlooker {
+    /// Of the connection that a request opens; `None` where nobody notices anything.
+    pub fn of(request: &HttpRequest) -> Option<Onlooker> {
+        let witness = request.app_data::<web::Data<Witness>>()?;
+        Some(Onlooker {
+            witness: Arc::clone(witness),
+            visit: visit(request),
+            pattern: request.match_pattern().unwrap_or_else(|| OTHERS.to_owned()),
+        })
+    }
+
+    /// Notices that a command of somebody's was answered with this problem, where that is a denial.
+    pub fn note_denial(&self, actor: Actor, command: &str, problem: &Problem) {
+        if let Some(code) = denial(problem) {
+            let operation = format!("{command} {}", self.pattern);
+            self.witness.count(actor, operation, code, &self.visit, problem.request_id().to_string());
+        }
+    }
 }
 
 /// Looks at an answer on its way out.
@@ -201,6 +234,7 @@ mod tests {
     fn visit_from(last: u8) -> Visit {
         Visit {
             address: Some(IpAddr::from([10, 0, 0, last])),
+            network: None,
             user_agent: Some("curl".into()),
             request_id: uuid::Uuid::nil(),
         }

@@ -8,6 +8,7 @@ pub mod execution;
 pub mod facts;
 pub mod id;
 pub mod job;
+pub mod name;
 pub mod pipeline;
 mod place;
 pub mod quantity;

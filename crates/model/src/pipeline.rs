@@ -16,7 +16,7 @@ pub struct Project {
     pub host: Host,
     /// Its page at the host.
     pub url: Option<String>,
-    /// The branch whose executions badges speak of.
+    /// Its default branch at the host.
     pub default_branch: Option<String>,
 }
 

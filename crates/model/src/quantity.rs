@@ -3,6 +3,23 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[schema(as = SettingKind)]
+pub enum Kind {
+    /// As `30s` or `7d`.
+    Duration,
+    /// Bytes, as `512MiB`.
+    Size,
+    /// A whole number.
+    Number,
+    /// Anything else.
+    Text,
+}
+
 /// Units of durations in milliseconds, the largest first.
 const DURATIONS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

@@ -41,7 +41,7 @@ pub struct Denial {
     pub user: Option<UserId>,
     /// The token of theirs that they came with.
     pub token: Option<TokenId>,
-    /// Method and pattern of the path, as in `GET /admin/v1/users/{id}`.
+    /// Method and pattern of the path, as in `GET /admin/v1/users/{id}`; a command on an open socket in the method's place, as in `auth /ws`.
     pub operation: String,
     /// The word of the problem that they were answered with.
     pub code: String,

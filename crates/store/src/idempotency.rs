@@ -14,10 +14,18 @@ const SEALED: (&str, &str) = ("idempotent_answers", "sealed");
 
 /// What is known of a key of somebody.
 pub enum Known {
-    /// Nothing: this transaction has it to itself. Its row is written under this id once there is an answer.
-    New(i64),
+    /// Nothing: this transaction has it to itself, and a place for the answer once there is one.
+    New(Slot),
     /// It was used, and this was kept for it.
     Answered(Plain),
+    /// It was used with a build from before that did not seal the answer for its caller and key, so nobody is told it again.
+    Older,
+}
+
+/// Where the answer to a request is to be kept.
+pub struct Slot {
+    id: i64,
+    place: Place,
 }
 
 #[derive(sqlx::FromRow)]
@@ -46,20 +54,24 @@ impl Tx {
             .await)
         .attempted("take an idempotency key")?;
         if let Some(id) = taken {
-            return Ok(Known::New(id));
+            let place = place(id, caller, key_hash);
+            return Ok(Known::New(Slot { id, place }));
         }
         let row: Row =
             on!(&mut self.on, |db| sqlx::query_as(FIND).bind(caller).bind(key_hash).fetch_one(&mut **db).await).attempted("look an idempotency key up")?;
-        let plain = ring.open(&place(row.id), &row.sealed).map_err(|error: Unsealable| Error::Corrupt {
-            what: format!("the answer {} that is kept for its idempotency key: {error}", row.id),
-        })?;
-        Ok(Known::Answered(plain))
+        match ring.open(&place(row.id, caller, key_hash), &row.sealed) {
+            Ok(plain) => Ok(Known::Answered(plain)),
+            Err(Unsealable::Broken) if ring.open(&older_place(row.id), &row.sealed).is_ok() => Ok(Known::Older),
+            Err(error) => Err(Error::Corrupt {
+                what: format!("the answer {} that is kept for its idempotency key: {error}", row.id),
+            }),
+        }
     }
 
     /// Keeps the answer to the request that has taken a key.
-    pub async fn keep_answer(&mut self, id: i64, answer: &[u8], ring: &Keyring) -> Result<()> {
+    pub async fn keep_answer(&mut self, Slot { id, place }: Slot, answer: &[u8], ring: &Keyring) -> Result<()> {
         const SQL: &str = "UPDATE idempotent_answers SET sealed = $2 WHERE id = $1";
-        let sealed = ring.seal(&place(id), answer);
+        let sealed = ring.seal(&place, answer);
         on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(&sealed).execute(&mut **db).await.map(drop)).attempted("keep an answer")
     }
 
@@ -78,12 +90,22 @@ impl Tx {
     }
 }
 
-fn place(id: i64) -> Place {
+/// With whose answer it is and to which key: whoever may write the row makes it nobody else's.
+fn place(id: i64, caller: &str, key_hash: &str) -> Place {
     let (table, column) = SEALED;
     Place {
         table,
         column,
+        row: format!("{id}/{caller}/{key_hash}"),
+        schema: 2,
+    }
+}
+
+/// Where builds from before have sealed them. Answers are kept for a day, so nobody needs this a release later.
+fn older_place(id: i64) -> Place {
+    Place {
         row: id.to_string(),
         schema: 1,
+        ..place(id, "", "")
     }
 }

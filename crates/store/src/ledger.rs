@@ -174,7 +174,8 @@ impl Reader {
             .collect()
     }
 
-    /// Sources that have sent nothing that was believed since `since`, the longest silent first, at most `limit`.
+    /// Sources that have sent nothing that was believed since `since`, the longest silent first, at most `limit`. Of one that is disabled or deleted
+    /// nothing is expected.
     pub async fn list_silent_sources(&self, since: Timestamp, limit: i64) -> Result<Vec<Silence>> {
         const SQL: &str = "
             SELECT source_id, host, source, created_at, last_delivery_at
@@ -187,6 +188,7 @@ impl Reader {
                     LIMIT 1
                 ) AS last_delivery_at
                 FROM sources s
+                WHERE s.enabled = TRUE AND s.deleted_at IS NULL
             ) heard
             WHERE coalesce(last_delivery_at, created_at) < $1
             ORDER BY coalesce(last_delivery_at, created_at), source_id

@@ -22,6 +22,15 @@ pub struct LoginFailures {
     pub last_at: Timestamp,
 }
 
+/// When what is counted under a subject begins anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Anew {
+    /// Where the last failure is older than this.
+    IfLastBefore(Timestamp),
+    /// Where the first one is.
+    IfFirstBefore(Timestamp),
+}
+
 impl Reader {
     /// What has failed under these subjects.
     pub async fn list_login_failures(&self, subjects: &[String]) -> Result<Vec<LoginFailures>> {
@@ -41,21 +50,26 @@ impl Reader {
 }
 
 impl Tx {
-    /// Counts one more failure under a subject; one that has been quiet since `forgotten` begins anew.
-    pub async fn note_login_failure(&mut self, subject: &str, now: Timestamp, forgotten: Timestamp) -> Result<()> {
+    /// Counts one more failure under a subject, and says which one it is.
+    pub async fn note_login_failure(&mut self, subject: &str, now: Timestamp, anew: Anew) -> Result<i64> {
         const SQL: &str = "
             INSERT INTO login_failures (subject, failures, first_at, last_at) VALUES ($1, 1, $2, $2)
             ON CONFLICT (subject) DO UPDATE
-            SET failures = CASE WHEN login_failures.last_at < $3 THEN 1 ELSE login_failures.failures + 1 END,
-                first_at = CASE WHEN login_failures.last_at < $3 THEN excluded.first_at ELSE login_failures.first_at END,
-                last_at = excluded.last_at";
-        on!(&mut self.on, |db| sqlx::query(SQL)
+            SET failures = CASE WHEN login_failures.last_at < $3 OR login_failures.first_at < $4 THEN 1 ELSE login_failures.failures + 1 END,
+                first_at = CASE WHEN login_failures.last_at < $3 OR login_failures.first_at < $4 THEN excluded.first_at ELSE login_failures.first_at END,
+                last_at = excluded.last_at
+            RETURNING failures";
+        let (last, first) = match anew {
+            Anew::IfLastBefore(last) => (last, Timestamp(i64::MIN)),
+            Anew::IfFirstBefore(first) => (Timestamp(i64::MIN), first),
+        };
+        on!(&mut self.on, |db| sqlx::query_scalar(SQL)
             .bind(subject)
             .bind(now)
-            .bind(forgotten)
-            .execute(&mut **db)
-            .await
-            .map(drop))
+            .bind(last)
+            .bind(first)
+            .fetch_one(&mut **db)
+            .await)
         .attempted("count a failed login")
     }
 

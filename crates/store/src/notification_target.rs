@@ -1,13 +1,24 @@
 //! Notification targets: whom to tell when a pipeline ends in a certain way. A model only: nothing is sent yet.
-//! Knows nothing of where a target can be reached; that is a secret, and comes with the sending.
+//! Where one is reached is a secret: it is sealed, and its host alone is read here.
 
 use pipecast_model::{ProjectId, Timestamp};
 use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::sealed::{Keyring, Place};
 use crate::writer::Tx;
 use crate::{Reader, Result};
+
+/// Where the address of a target stands.
+pub fn place_of_destination(id: i64) -> Place {
+    Place {
+        table: "notification_targets",
+        column: "sealed_url",
+        row: id.to_string(),
+        schema: 1,
+    }
+}
 
 /// A target.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -17,6 +28,8 @@ pub struct NotificationTarget {
     /// What may be changed.
     #[sqlx(flatten)]
     pub fields: TargetFields,
+    /// At which host it is reached; none: it is not known where.
+    pub url_host: Option<String>,
     /// How often it was changed.
     pub version: i64,
     /// When it was made.
@@ -61,7 +74,7 @@ impl Reader {
     /// A page of targets by id.
     pub async fn list_notification_targets(&self, query: &TargetQuery) -> Result<Vec<NotificationTarget>> {
         const SQL: &str = "
-            SELECT id, name, kind, project_id, statuses, enabled, version, created_at, updated_at
+            SELECT id, name, kind, project_id, statuses, enabled, url_host, version, created_at, updated_at
             FROM notification_targets
             WHERE TRUE";
         on!(&self.on, |db| {
@@ -91,7 +104,7 @@ impl Reader {
     /// One of them.
     pub async fn find_notification_target(&self, id: i64) -> Result<Option<NotificationTarget>> {
         const SQL: &str = "
-            SELECT id, name, kind, project_id, statuses, enabled, version, created_at, updated_at
+            SELECT id, name, kind, project_id, statuses, enabled, url_host, version, created_at, updated_at
             FROM notification_targets
             WHERE id = $1";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("find a notification target")
@@ -105,7 +118,7 @@ impl Tx {
             INSERT INTO notification_targets (name, kind, project_id, statuses, enabled, version, created_at, updated_at)
             SELECT $1, $2, $3, $4, $5, 1, $6, $6
             WHERE $3 IS NULL OR EXISTS (SELECT 1 FROM projects WHERE id = $3)
-            RETURNING id, name, kind, project_id, statuses, enabled, version, created_at, updated_at";
+            RETURNING id, name, kind, project_id, statuses, enabled, url_host, version, created_at, updated_at";
         on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(&fields.name)
             .bind(&fields.kind)
@@ -124,7 +137,7 @@ impl Tx {
             UPDATE notification_targets
             SET (name, kind, project_id, statuses, enabled, version, updated_at) = ($3, $4, $5, $6, $7, version + 1, $8)
             WHERE id = $1 AND version = $2 AND ($5 IS NULL OR EXISTS (SELECT 1 FROM projects WHERE id = $5))
-            RETURNING id, name, kind, project_id, statuses, enabled, version, created_at, updated_at";
+            RETURNING id, name, kind, project_id, statuses, enabled, url_host, version, created_at, updated_at";
         let fields = &target.fields;
         on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(target.id)
@@ -138,6 +151,29 @@ impl Tx {
             .fetch_optional(&mut **db)
             .await)
         .attempted("change a notification target")
+    }
+
+    /// Keeps where a target is reached, sealed, with the host of it to be shown.
+    pub async fn keep_destination(&mut self, id: i64, host: &str, url: &str, ring: &Keyring) -> Result<()> {
+        let sealed = ring.seal(&place_of_destination(id), url.as_bytes());
+        self.write_destination(id, Some(host), Some(&sealed)).await
+    }
+
+    /// Forgets where a target is reached.
+    pub async fn forget_destination(&mut self, id: i64) -> Result<()> {
+        self.write_destination(id, None, None).await
+    }
+
+    async fn write_destination(&mut self, id: i64, host: Option<&str>, sealed: Option<&str>) -> Result<()> {
+        const SQL: &str = "UPDATE notification_targets SET (url_host, sealed_url) = ($2, $3) WHERE id = $1";
+        on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(host)
+            .bind(sealed)
+            .execute(&mut **db)
+            .await
+            .map(drop))
+        .attempted("keep where a target is reached")
     }
 
     /// Takes one away that still has this version. `false` where it has another one, or is gone.

@@ -8,10 +8,8 @@ use pipecast_model::{DeliveryId, ProjectId, Timestamp};
 use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::retention_policy::MOST_POLICIES;
 use crate::writer::Tx;
-
-/// Policies that are heeded; the API makes no more.
-const POLICIES: i64 = 10_000;
 
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +137,7 @@ impl Tx {
 
     async fn retention_ages(&mut self) -> Result<Vec<(ProjectId, Option<i64>, Option<i64>)>> {
         const SQL: &str = "SELECT project_id, bodies, deliveries FROM retention_policies ORDER BY project_id LIMIT $1";
-        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(POLICIES).fetch_all(&mut **db).await).attempted("read the retention policies")
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(MOST_POLICIES).fetch_all(&mut **db).await).attempted("read the retention policies")
     }
 
     async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64, of: Option<ProjectId>) -> Result<u64> {

@@ -34,6 +34,8 @@ pub struct Refresh {
     pub session_id: SessionId,
     /// Whose.
     pub user_id: UserId,
+    /// When its generation began: with the first use of one of the generation before.
+    pub begun_at: Timestamp,
     /// When it was used, if it was.
     pub used_at: Option<Timestamp>,
     /// Until when it can be used.
@@ -42,6 +44,19 @@ pub struct Refresh {
     pub session_expires_at: Timestamp,
     /// Whether the session has ended.
     pub is_ended: bool,
+}
+
+/// A token to be that carries a session on.
+#[derive(Clone, Copy, Debug)]
+pub struct NewRefresh<'a> {
+    /// Its session.
+    pub session: SessionId,
+    /// Its hash.
+    pub hash: &'a [u8],
+    /// When its generation began.
+    pub begun_at: Timestamp,
+    /// Until when it can be used.
+    pub expires_at: Timestamp,
 }
 
 /// Why a session ended.
@@ -70,7 +85,8 @@ impl Ended {
 }
 
 const FIND_REFRESH: &str = "
-    SELECT r.session_id, s.user_id, r.used_at, r.expires_at, s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
+    SELECT r.session_id, s.user_id, coalesce(r.begun_at, r.issued_at) AS begun_at, r.used_at, r.expires_at,
+        s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
     FROM refresh_tokens r
     JOIN sessions s ON s.id = r.session_id
     WHERE r.hash = $1";
@@ -122,36 +138,60 @@ impl Tx {
         .attempted("open a session")
     }
 
-    /// Adds a token that carries the session on.
-    pub async fn add_refresh(&mut self, session: SessionId, hash: &[u8], expires_at: Timestamp) -> Result<()> {
-        const SQL: &str = "INSERT INTO refresh_tokens (hash, session_id, issued_at, expires_at) VALUES ($1, $2, $3, $4)";
+    /// Adds a token that carries a session on.
+    pub async fn add_refresh(&mut self, token: &NewRefresh<'_>) -> Result<()> {
+        const SQL: &str = "INSERT INTO refresh_tokens (hash, session_id, issued_at, begun_at, expires_at) VALUES ($1, $2, $3, $4, $5)";
         on!(&mut self.on, |db| sqlx::query(SQL)
-            .bind(hash)
-            .bind(session)
+            .bind(token.hash)
+            .bind(token.session)
             .bind(Timestamp::now())
-            .bind(expires_at)
+            .bind(token.begun_at)
+            .bind(token.expires_at)
             .execute(&mut **db)
             .await
             .map(drop))
         .attempted("carry a session on")
     }
 
-    /// Marks the token with this hash as used and returns it as it was before. Of two at once one sees it unused.
+    /// Marks the token with this hash as used and returns it as it was before. Of two at once one sees it unused, and of two tokens of one
+    /// session one sees what the other has done: the session is locked until the transaction ends.
     pub async fn use_refresh(&mut self, hash: &[u8], now: Timestamp) -> Result<Option<Refresh>> {
+        const LOCK: &str = "
+            UPDATE sessions SET last_seen_at = last_seen_at
+            WHERE id = (SELECT session_id FROM refresh_tokens WHERE hash = $1)";
         const USE: &str = "UPDATE refresh_tokens SET used_at = $2 WHERE hash = $1 AND used_at IS NULL";
-        let used = on!(&mut self.on, |db| sqlx::query(USE)
+        const ATTEMPTED: &str = "use up a token";
+        on!(&mut self.on, |db| sqlx::query(LOCK).bind(hash).execute(&mut **db).await.map(drop)).attempted(ATTEMPTED)?;
+        let found: Option<Refresh> = on!(&mut self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(&mut **db).await).attempted(ATTEMPTED)?;
+        on!(&mut self.on, |db| sqlx::query(USE).bind(hash).bind(now).execute(&mut **db).await.map(drop)).attempted(ATTEMPTED)?;
+        Ok(found)
+    }
+
+    /// Whether another token of the same generation than the one with this hash was used after an instant.
+    pub async fn is_carried_on(&mut self, token: &Refresh, hash: &[u8], after: Timestamp) -> Result<bool> {
+        const SQL: &str = "
+            SELECT count(*) FROM refresh_tokens
+            WHERE session_id = $1 AND coalesce(begun_at, issued_at) = $2 AND hash <> $3 AND used_at > $4";
+        let others: i64 = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(token.session_id)
+            .bind(token.begun_at)
             .bind(hash)
-            .bind(now)
-            .execute(&mut **db)
-            .await
-            .map(|done| done.rows_affected()))
-        .attempted("use up a token")?;
-        let found: Option<Refresh> =
-            on!(&mut self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(&mut **db).await).attempted("use up a token")?;
-        Ok(found.map(|found| Refresh {
-            used_at: found.used_at.filter(|_| used == 0),
-            ..found
-        }))
+            .bind(after)
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("look who carries a session on")?;
+        Ok(others > 0)
+    }
+
+    /// When a token of a session was issued, counted from the newest, which is 0; `None` where there were not so many.
+    pub async fn nth_refresh(&mut self, session: SessionId, number: i64) -> Result<Option<Timestamp>> {
+        const SQL: &str = "SELECT issued_at FROM refresh_tokens WHERE session_id = $1 ORDER BY issued_at DESC LIMIT 1 OFFSET $2";
+        on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(session)
+            .bind(number)
+            .fetch_optional(&mut **db)
+            .await)
+        .attempted("look how often a session was carried on")
     }
 
     /// Notes that the session was carried on.

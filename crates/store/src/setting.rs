@@ -36,8 +36,8 @@ impl Reader {
 
 impl Tx {
     /// Sets one, or with no value leaves it to the configuration; `version` is the one that it must have now, 0 where it was never set.
-    /// Returns its new version, or `None` where it has another one.
-    pub async fn write_setting(&mut self, key: &str, value: Option<&str>, version: i64, by: Option<UserId>) -> Result<Option<i64>> {
+    /// Returns it as it is then, or `None` where it has another version.
+    pub async fn write_setting(&mut self, key: &str, value: Option<&str>, version: i64, by: Option<UserId>) -> Result<Option<StoredSetting>> {
         const SQL: &str = "
             INSERT INTO settings (key, value, version, updated_at, updated_by)
             SELECT $1, $2, $3 + 1, $4, $5
@@ -45,8 +45,8 @@ impl Tx {
             ON CONFLICT (key) DO UPDATE
             SET (value, version, updated_at, updated_by) = (excluded.value, excluded.version, excluded.updated_at, excluded.updated_by)
             WHERE settings.version = $3
-            RETURNING version";
-        on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            RETURNING key, value, version, updated_at, updated_by";
+        on!(&mut self.on, |db| sqlx::query_as(SQL)
             .bind(key)
             .bind(value)
             .bind(version)

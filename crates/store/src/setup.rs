@@ -8,7 +8,22 @@ use crate::error::Attempt;
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
+/// What the first admin is waited for with.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct Offer {
+    /// The hash of the token.
+    pub hash: Vec<u8>,
+    /// Until when it is good.
+    pub expires_at: Timestamp,
+}
+
 impl Reader {
+    /// The setup that is on offer.
+    pub async fn find_setup(&self) -> Result<Option<Offer>> {
+        const SQL: &str = "SELECT hash, expires_at FROM setup WHERE used_at IS NULL AND hash IS NOT NULL AND expires_at IS NOT NULL";
+        on!(&self.on, |db| sqlx::query_as(SQL).fetch_optional(db).await).attempted("look for the setup")
+    }
+
     /// Whether there has been an admin, so that nobody can become the first.
     pub async fn is_set_up(&self) -> Result<bool> {
         const SQL: &str = "SELECT count(*) FROM setup WHERE used_at IS NOT NULL";

@@ -85,6 +85,8 @@ pub struct TokenQuery {
     pub user: Option<UserId>,
     /// Only those that are limited to this project.
     pub project: Option<ProjectId>,
+    /// And of those only the ones that are limited to this one, as for whoever is limited to it too.
+    pub within: Option<ProjectId>,
     /// Only whose name contains this, in any case.
     pub text: Option<String>,
     /// The oldest first, in place of the newest.
@@ -115,7 +117,7 @@ impl Reader {
             if let Some(user) = query.user {
                 sql.push(" AND t.user_id = ").push_bind(user);
             }
-            if let Some(project) = query.project {
+            for project in [query.project, query.within].into_iter().flatten() {
                 sql.push(" AND t.project_id = ").push_bind(project);
             }
             if let Some(text) = &query.text {

@@ -73,10 +73,23 @@ pub struct Login {
     pub id: UserId,
     /// A PHC string; `None`: not by password.
     pub password: Option<String>,
+    /// When they got that password; it stays where the same one is hashed anew.
+    pub password_changed_at: Option<Timestamp>,
     /// Whether they may not come in.
     pub is_disabled: bool,
     /// Whether a second factor is asked for.
     pub has_totp: bool,
+}
+
+macro_rules! select_logins {
+    ($rest:literal) => {
+        concat!(
+            "SELECT u.id, u.password, u.password_changed_at, u.disabled_at IS NOT NULL OR u.deleted_at IS NOT NULL AS is_disabled,
+                EXISTS (SELECT 1 FROM totp t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL) AS has_totp
+            FROM users u ",
+            $rest
+        )
+    };
 }
 
 /// Which users.
@@ -143,11 +156,7 @@ impl Reader {
 
     /// What a login under this name needs. Costs the same whether there is such a name or not.
     pub async fn find_login(&self, name: &str) -> Result<Option<Login>> {
-        const SQL: &str = "
-            SELECT u.id, u.password, u.disabled_at IS NOT NULL AS is_disabled,
-                EXISTS (SELECT 1 FROM totp t WHERE t.user_id = u.id AND t.confirmed_at IS NOT NULL) AS has_totp
-            FROM users u
-            WHERE u.name_folded = $1 AND u.deleted_at IS NULL";
+        const SQL: &str = select_logins!("WHERE u.name_folded = $1 AND u.deleted_at IS NULL");
         on!(&self.on, |db| sqlx::query_as(SQL).bind(folded(name)).fetch_optional(db).await).attempted("look for a login")
     }
 
@@ -156,6 +165,17 @@ impl Reader {
         const SQL: &str = "SELECT password FROM users WHERE id = $1";
         let row: Option<Option<String>> = on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).fetch_optional(db).await).attempted("read a password")?;
         Ok(row.flatten())
+    }
+
+    /// What hashes of passwords begin with up to their salt, each once: what they were made at.
+    pub async fn list_password_costs(&self) -> Result<Vec<String>> {
+        // A salt of 16 bytes and a tag of 32, and the signs before each of them.
+        const SQL: &str = "
+            SELECT DISTINCT substr(password, 1, length(password) - 67)
+            FROM users
+            WHERE length(password) > 67
+            LIMIT 20";
+        on!(&self.on, |db| sqlx::query_scalar(SQL).fetch_all(db).await).attempted("look at what passwords cost")
     }
 }
 
@@ -190,7 +210,15 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **db).await).attempted("read a user")
     }
 
-    /// The same by their name; deleted ones have none.
+    /// What a login needs of a user, as this transaction sees it, and locked until it ends.
+    pub async fn hold_login(&mut self, id: UserId) -> Result<Option<Login>> {
+        const LOCK: &str = "UPDATE users SET version = version WHERE id = $1";
+        const SQL: &str = select_logins!("WHERE u.id = $1");
+        on!(&mut self.on, |db| sqlx::query(LOCK).bind(id).execute(&mut **db).await.map(drop)).attempted("lock a user")?;
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **db).await).attempted("look for a login")
+    }
+
+    /// A user by their name, held likewise; deleted ones have none.
     pub async fn hold_user_named(&mut self, name: &str) -> Result<Option<User>> {
         const SQL: &str = "SELECT id FROM users WHERE name_folded = $1 AND deleted_at IS NULL";
         let id: Option<UserId> =
@@ -235,6 +263,20 @@ impl Tx {
             .await
             .map(drop))
         .attempted("change a password")
+    }
+
+    /// Puts another hash of the same password in the place of one. `false` where that is not there any more.
+    pub async fn renew_password(&mut self, id: UserId, before: &str, phc: &str) -> Result<bool> {
+        const SQL: &str = "UPDATE users SET password = $3 WHERE id = $1 AND password = $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(before)
+            .bind(phc)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("hash a password anew")?;
+        Ok(rows == 1)
     }
 
     /// Keeps others from changing who is an admin until the transaction ends.

@@ -286,8 +286,8 @@ impl House<'_> {
             ("PIPECAST_SERVER__TRUSTED_PROXIES".to_owned(), "127.0.0.1".to_owned()),
             ("PIPECAST_SERVER__DRAIN_GRACE".to_owned(), "5s".to_owned()),
             ("PIPECAST_STORE__URL".to_owned(), Postgres::url_at(postgres)),
-            ("PIPECAST_FABRIC__REDIS_URL".to_owned(), format!("redis://{redis}")),
-            ("PIPECAST_FABRIC__AMQP_URL".to_owned(), format!("amqp://guest:guest@{rabbitmq}/%2f")),
+            ("PIPECAST_FABRIC__REDIS_URL".to_owned(), Redis::url_at(redis)),
+            ("PIPECAST_FABRIC__AMQP_URL".to_owned(), RabbitMq::url_at(rabbitmq)),
             ("PIPECAST_LOG__FORMAT".to_owned(), "json".to_owned()),
         ];
         if let Some(standby) = self.standby {

@@ -1,7 +1,14 @@
 // A list of the admin API, page by page. Knows nothing of what is in it.
+import { untrack } from 'svelte';
+
 import { Refused, wasAborted } from '../api';
 import type { Page } from '../wire';
 import { session } from './session.svelte';
+
+/** Milliseconds for which nobody types before the list is asked for. */
+const PAUSE = 250;
+
+type Query = Record<string, string | null | undefined>;
 
 export class Listing<T> {
   items = $state.raw<T[]>([]);
@@ -17,11 +24,20 @@ export class Listing<T> {
   #abort = new AbortController();
 
   /** Reads another list, or the same with another question; what is shown stays until the answer has come. */
-  async read(path: string, query: Record<string, string | null | undefined> = {}): Promise<void> {
+  async read(path: string, query: Query = {}): Promise<void> {
     this.#path = path;
     this.#query = new URLSearchParams();
     for (const [key, value] of Object.entries(query)) if (value) this.#query.set(key, value);
     await this.again();
+  }
+
+  /** Reads it after a pause, the first time at once; for an effect, which runs what it returns before the next one and at its end. */
+  soon(path: string, query: Query): () => void {
+    const timer = setTimeout(() => void this.read(path, query), untrack(() => this.complete) ? PAUSE : 0);
+    return () => {
+      clearTimeout(timer);
+      this.close();
+    };
   }
 
   /** Reads the first page again. */

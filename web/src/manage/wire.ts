@@ -135,6 +135,12 @@ export interface DeadLetter {
   } | null;
 }
 
+/** With what the host sent; the body is asked for by itself. */
+export interface DeadLetterInFull extends DeadLetter {
+  headers: Record<string, string>;
+  body_bytes: number | null;
+}
+
 export interface AuditRow {
   seq: number;
   at: Instant;
@@ -157,6 +163,8 @@ export interface AuditRow {
 
 export interface Setting {
   key: string;
+  /** `duration`, `size`, `number` or `text`. */
+  kind: string;
   value: string;
   from: string;
   configured: string;
@@ -239,6 +247,8 @@ export interface NotificationTarget {
   project_id: number | null;
   statuses: string[];
   enabled: boolean;
+  /** Of its address the host alone. */
+  url_host: string | null;
 }
 
 export interface RetentionPolicy {

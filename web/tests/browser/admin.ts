@@ -28,10 +28,10 @@ export async function tokenOf(service: Service): Promise<string> {
   return vi.waitFor(printed, { timeout: 10_000 });
 }
 
-/** Asks the admin API as the admin, as a program does. */
-export async function asAdmin<T>(service: Service, method: string, path: string, body?: unknown): Promise<T> {
+/** Asks the admin API as the admin, or as somebody else, as a program does. */
+export async function asAdmin<T>(service: Service, method: string, path: string, body?: unknown, who = ADMIN): Promise<T> {
   const json = { 'Content-Type': 'application/json' };
-  const entry = await fetch(`${service.url}/admin/v1/sessions`, { method: 'POST', headers: json, body: JSON.stringify(ADMIN) });
+  const entry = await fetch(`${service.url}/admin/v1/sessions`, { method: 'POST', headers: json, body: JSON.stringify(who) });
   const { access_token: access } = (await entry.json()) as { access_token: string };
   const answer = await fetch(`${service.url}/admin/v1${path}`, {
     method,

@@ -40,7 +40,7 @@ describe.skipIf(reason)('many at a time', () => {
     await browser?.close();
   });
   beforeEach(async () => {
-    service = await Service.start({ PIPECAST_FABRIC__QUEUE__MAX_FAILURES: '1' });
+    service = await Service.start({ PIPECAST_FABRIC__QUEUE__MAX_FAILURES: '1', PIPECAST_AUTH__LOGIN_THROTTLE: 'false' });
     await setUp(service);
   });
   afterEach(async () => {
@@ -100,6 +100,37 @@ describe.skipIf(reason)('many at a time', () => {
     await expect.poll(() => page.getByText('disabled', { exact: true }).count(), SOON).toBe(1);
     const { items } = await asAdmin<{ items: { name: string }[] }>(service, 'GET', '/users?disabled=true&fields=name');
     expect(items).toEqual([{ name: 'grace' }]);
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
+  test('two of one name that cannot be changed are both told, and the question stays what it was', async () => {
+    const twins: { id: number }[] = [];
+    for (let one = 0; one < 2; one++) twins.push(await asAdmin(service, 'POST', '/sources', { host: 'github', name: 'twin' }));
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/sources`);
+    await signIn(page);
+    await rows(page, 'Sources').nth(1).waitFor();
+    await page.getByLabel('Choose all that are shown').check();
+    await asAdmin(service, 'POST', '/sources/batch', { operations: twins.map(({ id }) => ({ op: 'delete', id, if_match: '*' })) });
+    await page.getByRole('button', { name: 'Disable' }).click();
+    const asked = page.evaluate(() => {
+      const heading = document.querySelector('dialog[open] h2')!;
+      return new Promise<string[]>((resolve) => {
+        const said = [heading.textContent!];
+        new MutationObserver(() => said.push(heading.textContent!)).observe(heading, {
+          characterData: true,
+          subtree: true,
+          childList: true,
+        });
+        new MutationObserver(() => heading.isConnected || resolve(said)).observe(document.body, { childList: true, subtree: true });
+      });
+    });
+    await dialog(page).getByRole('button', { name: 'Disable' }).click();
+
+    const alert = page.getByRole('alert').filter({ hasText: '2 could not be changed' });
+    await expect.poll(() => alert.getByRole('listitem').allInnerTexts(), SOON).toHaveLength(2);
+    expect(new Set(await alert.getByRole('listitem').allInnerTexts()).size).toBe(1);
+    expect(await asked).toEqual(['Disable: 2 chosen']);
     expect(own(errors)).toEqual([]);
     await close();
   });
@@ -283,6 +314,14 @@ describe.skipIf(reason)('many at a time', () => {
       }, SOON)
       .toBe(2);
     expect(await letters.first().innerText()).toMatch(/ping[\s\S]*not now[\s\S]*failed 1 time/);
+
+    // What was sent is nowhere else, so it is looked into before anything is done about it.
+    await letters.first().getByRole('link', { name: 'ping' }).press('Enter');
+    await page.getByText('x-github-event').waitFor();
+    await page.getByRole('button', { name: /Show the body/ }).press('Enter');
+    await page.getByText(/"zen": "(Keep it logically awesome|Anything added dilutes everything else)\."/).waitFor();
+    await page.goBack();
+    await letters.nth(1).waitFor();
 
     // Not healed yet: it comes back.
     await letters.first().getByRole('checkbox').focus();

@@ -313,6 +313,28 @@ describe.skipIf(reason)('the managing part', () => {
     await close();
   });
 
+  test('an admin takes away a factor that somebody has lost', async () => {
+    await setUp(service);
+    const grace = { name: 'grace', password: 'a sentence for rear admirals' };
+    const { id } = await asAdmin<{ id: number }>(service, 'POST', '/users', { ...grace, role: 'viewer' });
+    const { password } = grace;
+    const { secret } = await asAdmin<{ secret: string }>(service, 'POST', '/me/second-factor', { password }, grace);
+    await asAdmin(service, 'POST', '/me/second-factor/confirm', { code: codeNow(secret) }, grace);
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/users/${id}`);
+    await signIn(page);
+
+    await page.getByRole('button', { name: 'Take the second factor away' }).press('Enter');
+    await dialog(page).getByText('see first that it is grace who asks').waitFor();
+    await dialog(page).getByRole('button', { name: 'Take the second factor away' }).press('Enter');
+    await page.getByRole('status').getByText('The second factor is gone').waitFor();
+
+    await expect.poll(() => page.getByRole('button', { name: 'Take the second factor away' }).count(), SOON).toBe(0);
+    const me = await asAdmin<{ has_second_factor: boolean }>(service, 'GET', '/me', undefined, grace);
+    expect(me.has_second_factor).toBe(false);
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
   test('one sees where one is signed in, and ends it there', async () => {
     await setUp(service);
     const here = await openPage(browser, `${service.url}/manage/account`);

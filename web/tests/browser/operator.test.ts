@@ -89,6 +89,7 @@ describe.skipIf(reason)('an operator', () => {
     await page.getByRole('button', { name: 'Make the source' }).click();
     const url = await page.getByRole('group', { name: 'Address' }).innerText();
     const before = await page.getByRole('group', { name: 'Secret' }).innerText();
+    expect(await page.getByLabel('Warn after hours of silence').inputValue(), 'unless one says otherwise').toBe('24');
 
     await page.getByRole('button', { name: 'Rotate the secret' }).click();
     await dialog(page).getByRole('button', { name: 'Rotate, old one ends in 24 hours' }).click();
@@ -127,6 +128,31 @@ describe.skipIf(reason)('an operator', () => {
     await page.goBack();
     expect(await page.getByLabel('Outcome').inputValue()).toBe('applied');
     await expect.poll(() => rows.count(), SOON).toBe(2);
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
+  test('finds what one project has sent, and replays no more than that', async () => {
+    await setUp(service);
+    await run(service, rocket, 'in_progress');
+    await run(service, { ...rocket, id: 2_001, repository: 'acme/lander' }, 'success');
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/deliveries`);
+    await signIn(page);
+    const rows = page.getByRole('list', { name: 'Deliveries' }).getByRole('listitem');
+    await expect.poll(() => rows.count(), SOON).toBe(2);
+    const project = page.getByRole('combobox', { name: 'Project' });
+    await project.selectOption('acme/lander');
+    await expect.poll(() => rows.count(), SOON).toBe(1);
+
+    await page.reload();
+    await expect.poll(() => rows.count(), SOON).toBe(1);
+    await expect.poll(() => project.locator('option:checked').innerText(), SOON).toBe('acme/lander');
+    await page.getByRole('button', { name: 'Replay these…' }).click();
+    await dialog(page).getByText('The filter finds 1 delivery.').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Clear filters' }).click();
+    await expect.poll(() => rows.count(), SOON).toBe(2);
+    expect(await project.locator('option:checked').innerText()).toBe('Any');
     expect(own(errors)).toEqual([]);
     await close();
   });

@@ -4,15 +4,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use pipecast_auth::{Grants, Minted};
-use pipecast_model::{Permission, ProjectId, ProjectPlace, Timestamp, UserId};
+use pipecast_auth::{Bearing, Grants, Minted};
+use pipecast_model::name::trimmed;
+use pipecast_model::{Permission, ProjectId, ProjectPlace, Timestamp, TokenId, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{ApiToken, TokenQuery, Tx};
 use serde::{Deserialize, Serialize};
 
 use super::{Wanted, check, make, told};
 use crate::accounts::{Accounts, Error};
-use crate::exchange::{Action, PAGE, Rehearsal, Step};
+use crate::exchange::{Action, Exported, PAGE, Rehearsal, Step};
 
 /// The longest that a token is good.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -23,9 +24,11 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 #[schema(as = TokenLine)]
 pub struct Line {
     /// Whose it is. An import makes tokens for whoever asks alone, and passes over others'.
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "ada")]
     pub user_name: String,
     /// What it is for.
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "deploy")]
     pub name: String,
     /// What it may.
@@ -39,7 +42,7 @@ pub struct Line {
 
 /// A token that an import has made, with what is secret in it, which is shown this once.
 pub struct Issued {
-    /// For which line, from 1.
+    /// For which line of what was sent, from 1.
     pub line: usize,
     /// The token.
     pub token: ApiToken,
@@ -48,14 +51,15 @@ pub struct Issued {
 }
 
 impl Accounts {
-    /// Tokens that were not ended, of one user or of everybody, the newest first.
+    /// A page of the tokens that were not ended, of one user or of everybody, limited to one project or not, the newest first.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn export_tokens(&self, of: Option<UserId>) -> Result<Vec<Line>, Error> {
+    pub async fn export_tokens(&self, of: Option<UserId>, within: Option<ProjectId>, after: Option<TokenId>) -> Result<Exported<Line, TokenId>, Error> {
         let mut places = HashMap::new();
-        let mut lines = Vec::new();
-        for token in self.all_tokens(of).await? {
+        let Exported { lines: tokens, next } = self.page_of_tokens(of, within, after).await?;
+        let mut lines = Vec::with_capacity(tokens.len());
+        for token in tokens {
             let project = match token.project_id {
                 Some(id) => self.place_of(id, &mut places).await?,
                 None => None,
@@ -68,22 +72,26 @@ impl Accounts {
                 expires_at: token.expires_at,
             });
         }
-        Ok(lines)
+        Ok(Exported { lines, next })
     }
 
-    /// Makes tokens like these lines for a user, in one transaction, none of which may more than `grants`; one that the user has already stays. With
-    /// `Rehearsal::Dry` nothing is done.
+    /// Makes tokens like these lines for whoever asks, in one transaction, none of which may more than they; one that they have already stays. A
+    /// project that they do not see is none for them. With `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
     /// `Beyond`, `Store`.
-    pub async fn import_tokens(&self, user: UserId, grants: &Grants, lines: &[Line], rehearsal: Rehearsal, by: &By) -> Result<(Vec<Step>, Vec<Issued>), Error> {
+    pub async fn import_tokens(&self, asking: &Bearing, lines: &[(usize, Line)], rehearsal: Rehearsal, by: &By) -> Result<(Vec<Step>, Vec<Issued>), Error> {
+        let (user, grants) = (asking.user, &asking.grants);
         let own_name = self.reader.find_user(user).await?.ok_or(Error::Gone)?.name;
         let mut there = self.all_tokens(Some(user)).await?;
         let mut tx = self.writer.begin().await?;
         let (mut steps, mut issued) = (Vec::with_capacity(lines.len()), Vec::new());
-        for (at, line) in lines.iter().enumerate() {
+        for (number, line) in lines {
             let project = match &line.project {
-                Some(place) => self.reader.find_project_at(place).await?,
+                Some(place) => {
+                    let there = self.reader.find_project_at(place).await?;
+                    there.filter(|project| self.gatekeeper.sees(asking, *project))
+                }
                 None => None,
             };
             let left = Duration::from_micros(u64::try_from(line.expires_at.0 - Timestamp::now().0).unwrap_or(0));
@@ -98,13 +106,13 @@ impl Accounts {
                 let made = create(&mut tx, user, grants, line, project, left.min(LONGEST), by).await?;
                 there.push(made.0.clone());
                 issued.push(Issued {
-                    line: at + 1,
+                    line: *number,
                     token: made.0,
                     minted: made.1,
                 });
             }
             steps.push(Step {
-                line: at + 1,
+                line: *number,
                 thing: format!("{} {}", line.user_name, line.name),
                 action,
                 changes: Vec::new(),
@@ -119,21 +127,28 @@ impl Accounts {
     }
 
     async fn all_tokens(&self, of: Option<UserId>) -> Result<Vec<ApiToken>, Error> {
-        let mut tokens: Vec<ApiToken> = Vec::new();
+        let mut tokens = Vec::new();
+        let mut after = None;
         loop {
-            let query = TokenQuery {
-                user: of,
-                after: tokens.last().map(|token| token.id),
-                limit: PAGE,
-                ..TokenQuery::default()
-            };
-            let page = self.reader.list_tokens(&query).await?;
-            let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);
-            tokens.extend(page);
-            if is_last {
+            let page = self.page_of_tokens(of, None, after).await?;
+            tokens.extend(page.lines);
+            after = page.next;
+            if after.is_none() {
                 return Ok(tokens);
             }
         }
+    }
+
+    async fn page_of_tokens(&self, of: Option<UserId>, within: Option<ProjectId>, after: Option<TokenId>) -> Result<Exported<ApiToken, TokenId>, Error> {
+        let query = TokenQuery {
+            user: of,
+            within,
+            after,
+            limit: PAGE,
+            ..TokenQuery::default()
+        };
+        let tokens = self.reader.list_tokens(&query).await?;
+        Ok(Exported::of(tokens, |token| token.id, |token| token))
     }
 
     async fn place_of(&self, id: ProjectId, known: &mut HashMap<ProjectId, Option<ProjectPlace>>) -> Result<Option<ProjectPlace>, Error> {

@@ -1,14 +1,15 @@
 //! Accounts as lines of text that can be brought to another installation. What they come in with is not in them.
 //! Knows nothing of requests.
 
-use pipecast_model::Role;
+use pipecast_model::name::trimmed;
+use pipecast_model::{Role, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{NewUser, Tx, User, UserQuery};
 use serde::{Deserialize, Serialize};
 
-use super::{disabled_at, told, write};
+use super::{disabled_at, is_in, told, write};
 use crate::accounts::{Accounts, Error};
-use crate::exchange::{Action, Need, PAGE, Rehearsal, Step, different};
+use crate::exchange::{Action, Exported, Need, PAGE, Rehearsal, Step, different};
 
 /// An account in one line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -16,13 +17,14 @@ use crate::exchange::{Action, Need, PAGE, Rehearsal, Step, different};
 #[schema(as = UserLine)]
 pub struct Line {
     /// What they log in with, by which they are known again.
+    #[serde(deserialize_with = "trimmed")]
     #[schema(example = "ada")]
     pub name: String,
     /// What they are called.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     pub display_name: Option<String>,
     /// Where they are written to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "trimmed")]
     pub email: Option<String>,
     /// What they are everywhere.
     #[serde(default)]
@@ -52,7 +54,7 @@ impl Line {
     /// Which members of an account it would change.
     fn changes(&self, user: &User) -> Vec<&'static str> {
         different([
-            ("name", user.name != self.name.trim()),
+            ("name", user.name != self.name),
             ("display_name", user.display_name != self.display_name),
             ("email", user.email != self.email),
             ("role", user.role != self.role),
@@ -61,7 +63,7 @@ impl Line {
     }
 
     fn apply(&self, user: &mut User) {
-        self.name.trim().clone_into(&mut user.name);
+        user.name.clone_from(&self.name);
         user.display_name.clone_from(&self.display_name);
         user.email.clone_from(&self.email);
         user.role = self.role;
@@ -70,48 +72,60 @@ impl Line {
 }
 
 impl Accounts {
-    /// Every account that is not deleted, by id.
+    /// A page of the accounts that are not deleted, by id.
     ///
     /// # Errors
     /// `Store`.
-    pub async fn export_users(&self) -> Result<Vec<Line>, Error> {
-        let mut lines = Vec::new();
-        let mut after = None;
-        loop {
-            let query = UserQuery {
-                after,
-                limit: PAGE,
-                ..UserQuery::default()
-            };
-            let page = self.reader.list_users(&query).await?;
-            after = page.last().map(|user| user.id);
-            let is_last = i64::try_from(page.len()).is_ok_and(|length| length < PAGE);
-            lines.extend(page.into_iter().map(Line::from));
-            if is_last {
-                return Ok(lines);
-            }
-        }
+    pub async fn export_users(&self, after: Option<UserId>) -> Result<Exported<Line, UserId>, Error> {
+        let query = UserQuery {
+            after,
+            limit: PAGE,
+            ..UserQuery::default()
+        };
+        let users = self.reader.list_users(&query).await?;
+        Ok(Exported::of(users, |user| user.id, Line::from))
     }
 
-    /// Makes accounts like these lines, in one transaction, and says what that is. With `Rehearsal::Dry` nothing is done.
+    /// Makes accounts like these lines, in one transaction, and says what that is. `may_give` is asked for each role that somebody gets. With
+    /// `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
-    /// `LastAdmin`, `NameTaken`, `Store`.
-    pub async fn import_users(&self, lines: &[Line], rehearsal: Rehearsal, by: &By) -> Result<Vec<Step>, Error> {
-        let mut tx = self.writer.begin().await?;
+    /// Those of `may_give`; `LastAdmin`, `NameTaken`, `Store`.
+    pub async fn import_users<E: From<Error>>(
+        &self,
+        lines: &[(usize, Line)],
+        rehearsal: Rehearsal,
+        by: &By,
+        may_give: impl Fn(Role) -> Result<(), E>,
+    ) -> Result<Vec<Step>, E> {
+        let mut tx = self.writer.begin().await.map_err(Error::from)?;
         let mut steps = Vec::with_capacity(lines.len());
-        for (at, line) in lines.iter().enumerate() {
-            steps.push(import(&mut tx, at + 1, line, by).await?);
+        for (number, line) in lines {
+            let Imported { step, given } = import(&mut tx, *number, line, by).await?;
+            given.map_or(Ok(()), &may_give)?;
+            steps.push(step);
         }
         if rehearsal == Rehearsal::Real {
-            tx.commit().await?;
+            tx.commit().await.map_err(Error::from)?;
             self.gatekeeper.forget();
         }
         Ok(steps)
     }
 }
 
-async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Step, Error> {
+/// What somebody is everywhere who may come in.
+pub(crate) fn standing(user: &User) -> Option<Role> {
+    user.role.filter(|_| is_in(user))
+}
+
+/// What was done for a line.
+struct Imported {
+    step: Step,
+    /// The role that somebody has got by it.
+    given: Option<Role>,
+}
+
+async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Imported, Error> {
     let there = tx.hold_user_named(&line.name).await?;
     let is_new = there.is_none();
     let before = match there {
@@ -124,6 +138,8 @@ async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Step
         line.apply(&mut after);
         after = write(tx, &before, &after).await?;
     }
+    let stood = if is_new { None } else { standing(&before) };
+    let given = standing(&after).filter(|role| stood != Some(*role));
     let entry = Entry::new(by.clone(), "user.import").on("user", after.id, &after.name);
     let action = match (is_new, changes.is_empty()) {
         (true, _) => {
@@ -137,19 +153,20 @@ async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Step
             Action::Update
         }
     };
-    Ok(Step {
+    let step = Step {
         line: number,
         thing: after.name,
         action,
         changes,
         needs: (!after.has_password).then_some(Need::Password),
-    })
+    };
+    Ok(Imported { step, given })
 }
 
 /// An account without a password.
 async fn make(tx: &mut Tx, line: &Line) -> Result<User, Error> {
     let new = NewUser {
-        name: line.name.trim().to_owned(),
+        name: line.name.clone(),
         display_name: line.display_name.clone(),
         email: line.email.clone(),
         role: line.role,

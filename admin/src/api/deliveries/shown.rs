@@ -132,7 +132,8 @@ impl DeliveryInFull {
     }
 }
 
-fn masked((name, value): (String, String)) -> (String, String) {
+/// A header as it is shown.
+pub(in crate::api) fn masked((name, value): (String, String)) -> (String, String) {
     let lower = name.to_ascii_lowercase();
     let value = if SECRET.iter().any(|part| lower.contains(part)) {
         MASK.to_owned()

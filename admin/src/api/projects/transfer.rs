@@ -28,7 +28,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/projects/export")]
 async fn export_projects(_: May<ProjectsManage>, _: Query<Nothing>, keeping: web::Data<Keeping>) -> Result<HttpResponse, Problem> {
-    Ok(exported("projects", &keeping.export_projects().await?))
+    exported("projects", async move |after| keeping.export_projects(after).await).await
 }
 
 /// Changes projects to what these lines say, all or none. Those that no line names stay as they are; one of which nothing has been delivered here yet is

@@ -4,18 +4,19 @@
 use std::time::Duration;
 
 use actix_web::{HttpResponse, delete, post, web};
-use pipecast_http::conditional::{created, etag};
+use pipecast_http::conditional::etag;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Faults, IfMatch, Input, May, Problem, Query, Visit, right::SourcesManage};
+use pipecast_http::{Faults, IdempotencyKey, IfMatch, Input, May, Problem, Query, Visit, right::SourcesManage};
 use pipecast_model::{SecretId, SecretKind, SourceId};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 use zeroize::Zeroizing;
 
+use super::super::once::{answered, named};
 use super::current;
 use super::shape::{MadeShape, made_shape};
-use crate::sources::{LONGEST_OVERLAP, OVERLAP, Sources, WantedSecret};
+use crate::sources::{LONGEST_OVERLAP, Made, OVERLAP, Rotation, Sources, WantedSecret};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -23,7 +24,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 }
 
 /// Another secret.
-#[derive(Default, Deserialize, utoipa::ToSchema)]
+#[derive(Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 struct NewSecret {
     /// One of your own, 24 to 256 characters; without it a fresh one is made.
@@ -41,7 +42,11 @@ struct NewSecret {
 /// one at the host.
 #[utoipa::path(
     tag = "sources",
-    params(("source_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
+    params(
+        ("source_id" = i64, Path),
+        ("If-Match" = String, Header, description = "The `ETag` that was read"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day"),
+    ),
     request_body = NewSecret,
     responses(
         (status = 201, body = MadeShape),
@@ -61,6 +66,7 @@ async fn rotate_secret(
     visit: Visit,
     id: web::Path<SourceId>,
     version: IfMatch,
+    key: IdempotencyKey,
     body: Input<NewSecret>,
     sources: web::Data<Sources>,
 ) -> Result<HttpResponse, Problem> {
@@ -70,10 +76,16 @@ async fn rotate_secret(
     faults
         .note(overlap > LONGEST_OVERLAP, "/overlap_hours", "too_long", "it is at most 168")
         .end()?;
-    let secret = wanted_secret(body.secret, body.secret_kind);
-    let made = sources.rotate(*id, secret, overlap, may.by(&visit), |source| current(source, &version)).await?;
-    let location = format!("/admin/v1/sources/{}", made.source.id);
-    Ok(created(made.source.version, &location, &made_shape(&sources, &made)))
+    let once = named(&may, &visit, key, &body, sources.keys())?;
+    let rotation = Rotation {
+        secret: wanted_secret(body.secret, body.secret_kind),
+        overlap,
+        by: may.by(&visit),
+    };
+    let shape = |made: &Made| serde_json::to_value(made_shape(&sources, made)).expect("a source is plain JSON");
+    let rotating = sources.rotate(*id, rotation, once.as_ref(), |source| current(source, &version), shape);
+    let answer: Result<_, Problem> = rotating.await;
+    Ok(answered(&answer?))
 }
 
 /// Ends a secret at once. Without any, nothing of the source is believed.

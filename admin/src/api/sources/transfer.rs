@@ -7,7 +7,7 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{Faults, Lines, May, Problem, Query, Visit, right::SourcesManage};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::super::transfer::{Meant, Plan, check_count, exported};
+use super::super::transfer::{Meant, Plan, check_count, exported, place_of};
 use super::{LONGEST_NAME, check_hours};
 use crate::sources::Sources;
 use crate::sources::exchange::Line;
@@ -32,7 +32,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/sources/export")]
 async fn export_sources(_: May<SourcesManage>, _: Query<Nothing>, sources: web::Data<Sources>) -> Result<HttpResponse, Problem> {
-    Ok(exported("sources", &sources.export().await?))
+    exported("sources", async move |after| sources.export(after).await).await
 }
 
 /// Makes sources like these lines, all or none. Those that no line names stay as they are; a new one has no secret until it is given one.
@@ -62,11 +62,12 @@ async fn import_sources(
     let Lines(lines) = body;
     check_count(&lines)?;
     let mut faults = Faults::default();
-    for (at, line) in lines.iter().enumerate() {
-        faults.text(&format!("/{at}/name"), &line.name, LONGEST_NAME);
+    for (number, line) in &lines {
+        let at = place_of(*number);
+        faults.text(&format!("{at}/name"), &line.name, LONGEST_NAME);
         let is_key = !line.key.is_empty() && line.key.len() <= LONGEST_KEY && line.key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-        faults.note(!is_key, &format!("/{at}/key"), "unfit", "it has 1 to 64 letters, digits and hyphens");
-        check_hours(&mut faults, &format!("/{at}/silent_after_hours"), line.silent_after_hours);
+        faults.note(!is_key, &format!("{at}/key"), "unfit", "it has 1 to 64 letters, digits and hyphens");
+        check_hours(&mut faults, &format!("{at}/silent_after_hours"), line.silent_after_hours);
     }
     faults.end()?;
     let steps = sources.import(&lines, meant.rehearsal(), Some(may.bearing().user), &may.by(&visit)).await?;

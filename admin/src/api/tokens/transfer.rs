@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::super::transfer::{Meant, Plan, check_count, exported};
+use super::super::transfer::{Meant, Plan, check_count, exported, place_of};
 use super::{Issued, LONGEST_NAME, Whose, of_whom};
 use crate::accounts::Accounts;
 use crate::accounts::tokens::Line;
@@ -41,7 +41,7 @@ struct TokenPlan {
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = MadeToken)]
 struct Made {
-    /// Which line, from 1.
+    /// Which line of what was sent, from 1; empty ones count.
     #[schema(example = 1)]
     line: usize,
     #[serde(flatten)]
@@ -62,11 +62,12 @@ struct Made {
 #[get("/tokens/export")]
 async fn export_tokens(may: May<TokensManage>, wanted: Query<Wanted>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
     let of = of_whom(&may, wanted.of)?;
-    Ok(exported("tokens", &accounts.export_tokens(of).await?))
+    let within = may.bearing().grants.bound();
+    exported("tokens", async move |after| accounts.export_tokens(of, within, after).await).await
 }
 
 /// Makes tokens of one's own like these lines, all or none, each with a new secret that is shown this once. Tokens of others are passed over, and so is
-/// what has ended or is limited to a project that is not here.
+/// what has ended or is limited to a project that is not here, or that you do not see.
 #[utoipa::path(
     tag = "tokens",
     params(Meant),
@@ -93,15 +94,15 @@ async fn import_tokens(
     let Lines(lines) = body;
     check_count(&lines)?;
     let mut faults = Faults::default();
-    for (at, line) in lines.iter().enumerate() {
-        faults.text(&format!("/{at}/name"), &line.name, LONGEST_NAME);
-        faults.note(line.scopes.is_empty(), &format!("/{at}/scopes"), "empty", "name at least one permission");
+    for (number, line) in &lines {
+        let at = place_of(*number);
+        faults.text(&format!("{at}/name"), &line.name, LONGEST_NAME);
+        faults.note(line.scopes.is_empty(), &format!("{at}/scopes"), "empty", "name at least one permission");
     }
     faults.end()?;
-    let bearing = may.bearing();
-    let (steps, made) = accounts
-        .import_tokens(bearing.user, &bearing.grants, &lines, meant.rehearsal(), &may.by(&visit))
-        .await?;
+    let by = may.by(&visit);
+    let importing = accounts.import_tokens(may.bearing(), &lines, meant.rehearsal(), &by);
+    let (steps, made) = importing.await?;
     let shown = |made: crate::accounts::tokens::Issued| Made {
         line: made.line,
         issued: Issued {

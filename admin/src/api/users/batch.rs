@@ -11,7 +11,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::super::batch::{Batch, Operation, Results, Wish, each};
 use super::super::deleted::restore;
 use super::AccountChange;
+use super::giving::check_given;
 use crate::accounts::Accounts;
+use crate::accounts::users::standing;
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -32,7 +34,11 @@ async fn change_users(
     accounts: web::Data<Accounts>,
 ) -> Result<HttpResponse, Problem> {
     let change = async |id, operation| {
-        let changing = accounts.change_user(id, may.by(&visit), |user| apply(operation, user));
+        let changing = accounts.change_user(id, may.by(&visit), |user| {
+            let before = standing(user);
+            apply(operation, user)?;
+            check_given(&may, before, user)
+        });
         changing.await.map(|user| user.version)
     };
     each(body.0, change).await

@@ -8,7 +8,7 @@ use pipecast_http::{Faults, Lines, May, Problem, Query, Visit, right::UsersManag
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::super::me::check_name;
-use super::super::transfer::{Meant, Plan, check_count, exported};
+use super::super::transfer::{Meant, Plan, check_count, exported, place_of};
 use super::check;
 use crate::accounts::Accounts;
 use crate::accounts::users::Line;
@@ -30,7 +30,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 )]
 #[get("/users/export")]
 async fn export_users(_: May<UsersManage>, _: Query<Nothing>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    Ok(exported("users", &accounts.export_users().await?))
+    exported("users", async move |after| accounts.export_users(after).await).await
 }
 
 /// Makes accounts like these lines, all or none; they are known again by their names. Those that no line names stay as they are; a new one cannot
@@ -61,11 +61,14 @@ async fn import_users(
     let Lines(lines) = body;
     check_count(&lines)?;
     let mut faults = Faults::default();
-    for (at, line) in lines.iter().enumerate() {
-        check_name(&mut faults, &format!("/{at}/name"), &line.name);
-        check(&mut faults, &format!("/{at}"), line.display_name.as_deref(), line.email.as_deref());
+    for (number, line) in &lines {
+        let at = place_of(*number);
+        check_name(&mut faults, &format!("{at}/name"), &line.name);
+        check(&mut faults, &at, line.display_name.as_deref(), line.email.as_deref());
     }
     faults.end()?;
-    let steps = accounts.import_users(&lines, meant.rehearsal(), &may.by(&visit)).await?;
+    let by = may.by(&visit);
+    let importing = accounts.import_users(&lines, meant.rehearsal(), &by, |role| may.may_give(role, None));
+    let steps = importing.await?;
     Ok(web::Json(Plan::new(&meant, steps)))
 }

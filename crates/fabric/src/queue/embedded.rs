@@ -16,7 +16,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::PASS_AFTER;
+use super::{PASS_AFTER, RETURN_AFTER, back_off};
 use crate::{Claim, ClaimId, Dead, DeadId, Durability, Error, Queue, Result, Verdict};
 
 mod board;
@@ -38,8 +38,6 @@ pub use stock::{Stock, Stored};
 const UNCOMMITTED_BYTES: usize = 64 << 20;
 /// Jobs on their way to the writer. Who comes beyond that waits until it has caught up.
 const JOBS: usize = 1024;
-/// How long a returned message rests.
-const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// One `receive` hands out at most this many bytes, or one message.
 const HAND_OUT_BYTES: usize = 8 << 20;
 
@@ -126,12 +124,6 @@ impl EmbeddedQueue {
     /// How much of what it may hold it holds: 0 is nothing, 1 is all.
     pub fn fullness(&self) -> f64 {
         self.shared.board().fullness(&self.limits)
-    }
-
-    /// Full jitter: many that failed together do not come back together.
-    fn back_off(&self, failures: u32) -> Duration {
-        let longest = self.limits.retry_base.saturating_mul(2_u32.saturating_pow(failures)).min(self.limits.retry_cap);
-        longest.mul_f64(rand::random_range(0.0..=1.0))
     }
 
     async fn exhume(&self, ids: &[DeadId], fate: Fate) -> Result<u64> {
@@ -232,7 +224,8 @@ impl Queue for EmbeddedQueue {
                     Verdict::Return => board.give_back(id, RETURN_AFTER),
                     Verdict::Pass => board.give_back(id, PASS_AFTER.min(self.limits.retry_cap)),
                     Verdict::Fail(reason) => {
-                        let back_off = self.back_off(board.failures(id).saturating_add(1));
+                        let failures = board.failures(id).saturating_add(1);
+                        let back_off = back_off(failures, self.limits.retry_base, self.limits.retry_cap);
                         board.fail(id, reason, back_off, self.limits.max_failures.max(1))
                     }
                 })

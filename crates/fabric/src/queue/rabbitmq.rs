@@ -26,7 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{Claim, ClaimId, Dead, DeadId, Durability, PASS_AFTER, Queue, Verdict};
+use super::{Claim, ClaimId, Dead, DeadId, Durability, PASS_AFTER, Queue, RETURN_AFTER, Verdict};
 use crate::{Error, Result};
 
 mod consumer;
@@ -49,8 +49,6 @@ use refusal::Refusal;
 use session::Session;
 use topology::Place;
 
-/// How long a returned message rests.
-const RETURN_AFTER: Duration = Duration::from_secs(1);
 /// How long the keepers of the connections may take to end.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -137,16 +135,6 @@ impl RabbitmqQueue {
         if self.closing.is_cancelled() { Err(Error::Closed("queue")) } else { Ok(()) }
     }
 
-    /// Full jitter: many that failed together do not come back together.
-    fn back_off(&self, failures: u32) -> Duration {
-        let longest = self
-            .options
-            .retry_base
-            .saturating_mul(2_u32.saturating_pow(failures))
-            .min(self.options.retry_cap);
-        longest.mul_f64(rand::random_range(0.0..=1.0))
-    }
-
     async fn settle_one(&self, claim: ClaimId, verdict: Verdict) {
         let taken = self.consumer.desk().take(claim);
         let Some(taken) = taken else { return };
@@ -189,7 +177,7 @@ impl RabbitmqQueue {
         taken.letter.crashes = 0;
         taken.letter.reason = Some(reason);
         let (failures, lane) = (taken.letter.failures, taken.letter.lane);
-        let wait = self.back_off(failures);
+        let wait = super::back_off(failures, self.options.retry_base, self.options.retry_cap);
         let filed = match failures >= self.options.max_failures {
             true => self.consumer.file(&taken, Place::Dead, None).await,
             false => self.consumer.file(&taken, Place::back_off(lane, wait), Some(wait)).await,

@@ -47,6 +47,7 @@ pub(crate) fn quota(spender: Spender) -> String {
         Spender::Token(token) => format!("pipecast:quota:token:{token}"),
         Spender::Source(number) => format!("pipecast:quota:source:{number:016x}"),
         Spender::Impostor(address) => format!("pipecast:quota:impostor:{address}"),
+        Spender::Tickets(user) => format!("pipecast:quota:tickets:{user}"),
     }
 }
 

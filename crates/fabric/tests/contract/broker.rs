@@ -141,7 +141,9 @@ impl Broker {
         if let Some(mut server) = self.server.lock().unwrap().take() {
             server.wait().unwrap();
         }
+        let deadline = Instant::now() + PATIENCE;
         while TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            assert!(Instant::now() < deadline, "the broker still listens {PATIENCE:?} after it was killed");
             std::thread::sleep(Duration::from_millis(10));
         }
     }

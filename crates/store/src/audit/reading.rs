@@ -98,6 +98,12 @@ impl Reader {
         .attempted("read the audit")
     }
 
+    /// The number of a row that stands before the first, where somebody has put one there.
+    pub(super) async fn audit_before_first(&self) -> Result<Option<i64>> {
+        const SQL: &str = "SELECT min(seq) FROM audit WHERE seq < 1";
+        on!(&self.on, |db| sqlx::query_scalar(SQL).fetch_one(db).await).attempted("look before the audit")
+    }
+
     /// The newest row as the head has it; `None` where the head is gone, which it never should be.
     pub async fn audit_head(&self) -> Result<Option<Anchor>> {
         const SQL: &str = "SELECT seq, hash FROM audit_head WHERE id = 1";

@@ -32,7 +32,7 @@ pub enum Finding {
     Changed,
     /// It is not the one that was written down elsewhere.
     Other,
-    /// It stands behind the newest.
+    /// It stands behind the newest, or before the first.
     Surplus,
     /// The head is gone, or contradicts the newest row.
     Head,
@@ -52,12 +52,15 @@ impl fmt::Display for Finding {
 
 impl Reader {
     /// Reads the whole audit, page by page, while others may go on adding to it. `anchors` are rows that are known from elsewhere;
-    /// `noted` is called with how many rows are verified.
+    /// `noted` is called with how many rows are verified. A row before the first is none of ours, and would be shown as one.
     ///
     /// # Errors
     /// Only where the database cannot be read; what is wrong with the audit is no error.
     pub async fn verify_audit(&self, anchors: &[Anchor], mut noted: impl FnMut(i64)) -> Result<Verification> {
         let mut newest = Anchor::genesis();
+        if let Some(seq) = self.audit_before_first().await? {
+            return Ok(broken(seq, Finding::Surplus));
+        }
         loop {
             let rows = self.list_audit_after(newest.seq, PAGE).await?;
             if rows.is_empty() {

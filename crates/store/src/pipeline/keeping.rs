@@ -192,6 +192,17 @@ impl Reader {
 }
 
 impl Tx {
+    /// One pipeline as it is in this transaction.
+    pub async fn kept_pipeline(&mut self, id: PipelineId) -> Result<Option<KeptPipeline>> {
+        self.flush().await?;
+        let row: Option<Row> = on!(&mut self.on, |db| {
+            let mut sql = QueryBuilder::new(SELECT);
+            sql.push("WHERE p.id = ").push_bind(id).build_query_as().fetch_optional(&mut **db).await
+        })
+        .attempted("find a pipeline")?;
+        Ok(row.map(KeptPipeline::from))
+    }
+
     /// Changes what operators say of a pipeline that is at this edition; returns the next one, or `None` where it is at another or gone. What is
     /// seen of it changes with it, so its topic gets its next sequence and is left dirty.
     pub async fn change_pipeline(&mut self, id: PipelineId, edition: i64, change: &PipelineChange) -> Result<Option<i64>> {

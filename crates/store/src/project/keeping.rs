@@ -28,7 +28,7 @@ pub struct KeptProject {
     pub name: String,
     /// Its page at the host.
     pub url: Option<String>,
-    /// The branch whose executions badges speak of.
+    /// Its default branch at the host.
     pub default_branch: Option<String>,
     /// Who sees it without being its member.
     pub visibility: Visibility,
@@ -142,6 +142,15 @@ impl Reader {
 }
 
 impl Tx {
+    /// One project as it is in this transaction.
+    pub async fn kept_project(&mut self, id: ProjectId) -> Result<Option<KeptProject>> {
+        on!(&mut self.on, |db| {
+            let mut sql = QueryBuilder::new(SELECT);
+            sql.push("WHERE j.id = ").push_bind(id).build_query_as().fetch_optional(&mut **db).await
+        })
+        .attempted("find a project")
+    }
+
     /// Changes what operators say of a project that is at this edition; returns the next one, or `None` where it is at another or gone. Its
     /// pipelines come into lists or leave them with it, so each of their topics gets its next sequence and is left dirty.
     pub async fn change_project(&mut self, id: ProjectId, edition: i64, change: &ProjectChange) -> Result<Option<i64>> {

@@ -23,7 +23,7 @@ struct SealedColumn {
 }
 
 /// Every column of sealed values. One that is not here keeps its old key for ever.
-const SEALED: [SealedColumn; 3] = [
+const SEALED: [SealedColumn; 4] = [
     SealedColumn {
         table: "source_secrets",
         column: "sealed",
@@ -38,6 +38,11 @@ const SEALED: [SealedColumn; 3] = [
         table: "totp",
         column: "sealed",
         id: "user_id",
+    },
+    SealedColumn {
+        table: "notification_targets",
+        column: "sealed_url",
+        id: "id",
     },
 ];
 

@@ -113,8 +113,10 @@ impl Reader {
                 sql.push(" AND enabled = ").push_bind(enabled);
             }
             if let Some(now) = query.silent_at {
-                sql.push(" AND enabled = TRUE AND silent_after IS NOT NULL AND coalesce(last_delivery_at, created_at) + silent_after * ")
-                    .push_bind(HOUR);
+                sql.push(
+                    " AND enabled = TRUE AND deleted_at IS NULL AND silent_after IS NOT NULL AND coalesce(last_delivery_at, created_at) + silent_after * ",
+                )
+                .push_bind(HOUR);
                 sql.push(" <= ").push_bind(now);
             }
             if let Some(text) = &query.text {

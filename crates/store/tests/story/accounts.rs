@@ -2,13 +2,13 @@
 
 use pipecast_model::{ProjectId, Role, SessionId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::{Keyring, Pass, Unsealable};
-use pipecast_store::{Credential, Deleted, Ended, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
+use pipecast_store::{Anew, Credential, Deleted, Ended, NewRefresh, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
 
 use crate::ground::{Engine, Ground, Open, execution, run};
 
 const FAR: Timestamp = Timestamp(4_000_000_000_000_000);
 
-fn new_user(name: &str, role: Option<Role>) -> NewUser {
+pub(crate) fn new_user(name: &str, role: Option<Role>) -> NewUser {
     NewUser {
         name: name.to_owned(),
         display_name: Some("Ada Lovelace".into()),
@@ -18,7 +18,7 @@ fn new_user(name: &str, role: Option<Role>) -> NewUser {
     }
 }
 
-fn session(user: UserId) -> Session {
+pub(crate) fn session(user: UserId) -> Session {
     Session {
         id: SessionId::fresh(),
         user_id: user,
@@ -27,6 +27,16 @@ fn session(user: UserId) -> Session {
         expires_at: FAR,
         ip: Some("10.1.2.3".into()),
         user_agent: Some("curl".into()),
+    }
+}
+
+/// A token that carries a session on, of a generation that began then.
+pub(crate) fn refresh(session: SessionId, hash: &[u8], begun_at: Timestamp) -> NewRefresh<'_> {
+    NewRefresh {
+        session,
+        hash,
+        begun_at,
+        expires_at: FAR,
     }
 }
 
@@ -50,7 +60,7 @@ pub(crate) async fn fill(tx: &mut Tx) {
     assert_eq!(tx.add_membership(ProjectId(1), user, Role::Maintainer).await.unwrap(), Some(true));
     let session = session(user);
     tx.open_session(&session).await.unwrap();
-    tx.add_refresh(session.id, &[1; 32], FAR).await.unwrap();
+    tx.add_refresh(&refresh(session.id, &[1; 32], Timestamp(1))).await.unwrap();
     let token = new_token(user, "abcdefgh", Some(ProjectId(1)));
     assert!(tx.add_token(&token).await.unwrap());
     tx.note_token_uses(&[(token.id, Timestamp::now(), Some("10.1.2.3".into()))]).await.unwrap();
@@ -61,13 +71,15 @@ pub(crate) async fn fill(tx: &mut Tx) {
     };
     tx.publish_signing_key(&key).await.unwrap();
     tx.close_setup().await.unwrap();
-    tx.note_login_failure("account ada", Timestamp::now(), Timestamp(0)).await.unwrap();
+    tx.note_login_failure("account ada", Timestamp::now(), Anew::IfLastBefore(Timestamp(0)))
+        .await
+        .unwrap();
     assert!(tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap());
     tx.confirm_totp(user, 17).await.unwrap();
     tx.replace_recovery_codes(user, &[[5; 32]]).await.unwrap();
 }
 
-async fn with_user(engine: Engine) -> (Open, UserId) {
+pub(crate) async fn with_user(engine: Engine) -> (Open, UserId) {
     let open = Ground::lay(engine).await.open().await;
     let mut tx = open.writer.begin().await.unwrap();
     let user = tx.create_user(&new_user("ada", None)).await.unwrap().unwrap();
@@ -157,7 +169,7 @@ async fn of_two_who_use_a_token_at_once_one_is_the_second() {
         let own = session(user);
         let mut tx = open.writer.begin().await.unwrap();
         tx.open_session(&own).await.unwrap();
-        tx.add_refresh(own.id, &[1; 32], FAR).await.unwrap();
+        tx.add_refresh(&refresh(own.id, &[1; 32], Timestamp(1))).await.unwrap();
         tx.commit().await.unwrap();
 
         let using = || async {
@@ -171,26 +183,6 @@ async fn of_two_who_use_a_token_at_once_one_is_the_second() {
         assert_eq!(first.iter().filter(|first| **first).count(), 1, "{engine:?}");
         let mut tx = open.writer.begin().await.unwrap();
         assert_eq!(tx.use_refresh(&[2; 32], Timestamp::now()).await.unwrap(), None);
-    }
-}
-
-#[tokio::test]
-async fn failures_are_counted_and_forgotten_after_a_time_of_quiet() {
-    for engine in Engine::BOTH {
-        let (open, _) = with_user(engine).await;
-        let mut tx = open.writer.begin().await.unwrap();
-        for (at, forgotten) in [(10, 0), (20, 0), (30, 25)] {
-            tx.note_login_failure("pair", Timestamp(at), Timestamp(forgotten)).await.unwrap();
-        }
-        tx.note_login_failure("other", Timestamp(10), Timestamp(0)).await.unwrap();
-        tx.note_login_failure("other", Timestamp(20), Timestamp(5)).await.unwrap();
-        tx.commit().await.unwrap();
-
-        let mut failures = open.reader.list_login_failures(&["pair".into(), "other".into(), "none".into()]).await.unwrap();
-        failures.sort_by(|one, other| one.subject.cmp(&other.subject));
-        let counts: Vec<_> = failures.iter().map(|one| (one.subject.as_str(), one.failures, one.first_at.0)).collect();
-
-        assert_eq!(counts, [("other", 2, 10), ("pair", 1, 30)], "{engine:?}");
     }
 }
 

@@ -104,7 +104,7 @@ async fn full(engine: Engine) -> Open {
     crate::accounts::fill(&mut tx).await;
     tx.audit(Entry::new(By::system(), "source.create").on("source", 1, "a \"label\" 🚀"));
     let project = ProjectId(1);
-    assert!(tx.create_retention_policy(project, Some(1), None).await.unwrap());
+    tx.create_retention_policy(project, Some(1), None).await.unwrap();
     tx.write_setting("log.filter", Some("debug"), 0, None).await.unwrap();
     let target = TargetFields {
         name: "ops".into(),

@@ -306,7 +306,7 @@ struct Deed {
 }
 
 impl Deed {
-    const KINDS: u64 = 12;
+    const KINDS: u64 = 13;
 
     fn any(dice: &mut Dice, rows: &[Row]) -> Deed {
         let kind = dice.below(Deed::KINDS);
@@ -377,7 +377,17 @@ impl Deed {
                     before, after, ip, user_agent, request_id, hash";
                 deed(ROWS + 1, format!("{copy} {}, {columns} FROM audit WHERE seq = {row}", ROWS + 1))
             }
-            10 => match dice.below(3) {
+            10 => {
+                // Before the first row, where nobody counts; shown like any other.
+                let columns = "at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
+                    before, after, ip, user_agent, request_id, hash";
+                let seq = [0, -1, -row, i64::MIN + 1, i64::MIN][dice.below(5) as usize];
+                deed(
+                    seq,
+                    format!("INSERT INTO audit SELECT {}, {columns} FROM audit WHERE seq = {row}", literal(seq)),
+                )
+            }
+            11 => match dice.below(3) {
                 0 => deed(ROWS, "DELETE FROM audit_head".to_owned()),
                 1 => deed(ROWS, "UPDATE audit_head SET hash = 'x'".to_owned()),
                 _ => deed(ROWS + 1, "UPDATE audit_head SET seq = seq + 1".to_owned()),
@@ -393,6 +403,15 @@ impl Deed {
                 }
             }
         }
+    }
+}
+
+/// Both engines read the lowest number as a minus before one that is too large.
+fn literal(seq: i64) -> String {
+    if seq == i64::MIN {
+        "(-9223372036854775807 - 1)".to_owned()
+    } else {
+        seq.to_string()
     }
 }
 

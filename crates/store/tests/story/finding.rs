@@ -257,5 +257,21 @@ async fn a_source_that_has_fallen_silent_is_known_and_refusals_are_no_sign_of_li
         assert_eq!(silent(7_000_001).await, [("default".to_owned(), Some(Timestamp(7_000_000)))], "{engine:?}");
         let later = silent(8_500_000).await;
         assert_eq!(later.iter().map(|(source, _)| source.as_str()).collect::<Vec<_>>(), ["default", "lab"]);
+
+        // Of what is switched off, deleted, or left of what was purged nothing is expected.
+        for (change, back) in [
+            ("enabled = FALSE", "enabled = TRUE"),
+            ("deleted_at = 1, managed = TRUE", "deleted_at = NULL"),
+            ("deleted_at = 1, managed = FALSE", "deleted_at = NULL"),
+        ] {
+            let set = async |what: &str| {
+                let sql = format!("UPDATE sources SET {what} WHERE key = 'default' RETURNING key");
+                open.ground.look(&sql).await;
+            };
+            set(change).await;
+            let named: Vec<String> = silent(8_500_000).await.into_iter().map(|(source, _)| source).collect();
+            assert_eq!(named, ["lab"], "{engine:?}: {change}");
+            set(back).await;
+        }
     }
 }

@@ -8,6 +8,7 @@ mod audit;
 mod finding;
 mod ground;
 mod ledger;
+mod logins;
 mod merging;
 mod migrations;
 mod postgres;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pipecast_model::{Facts, Status, Timestamp, Topic};
-use pipecast_store::{Pruned, Retention};
+use pipecast_model::{Facts, ProjectId, Status, Timestamp, Topic};
+use pipecast_store::{MOST_POLICIES, MadePolicy, Pruned, Retention};
 
 use crate::ground::{Engine, Ground, Open, delivery, execution, job, project, run};
 
@@ -168,9 +168,11 @@ async fn a_project_with_a_policy_keeps_what_is_its_own_for_as_long_as_that_says(
         let project = async |number: usize| open.reader.find_listed_delivery(ids[number]).await.unwrap().unwrap().project_id.unwrap();
         let (long, short) = (project(0).await, project(2).await);
         let mut tx = open.writer.begin().await.unwrap();
-        assert!(tx.create_retention_policy(long, Some(90 * day), Some(365 * day)).await.unwrap());
-        assert!(tx.create_retention_policy(short, Some(day), None).await.unwrap());
-        assert!(!tx.create_retention_policy(short, None, None).await.unwrap(), "it has one");
+        let made = tx.create_retention_policy(long, Some(90 * day), Some(365 * day)).await.unwrap();
+        assert!(matches!(made, MadePolicy::Made(policy) if policy.version == 1 && policy.bodies == Some(90 * day)));
+        tx.create_retention_policy(short, Some(day), None).await.unwrap();
+        assert_eq!(tx.create_retention_policy(short, None, None).await.unwrap(), MadePolicy::Taken);
+        assert_eq!(tx.create_retention_policy(ProjectId(99), None, None).await.unwrap(), MadePolicy::NoProject);
         tx.commit().await.unwrap();
 
         while prune(&open, &retention, 2).await != Pruned::default() {}
@@ -187,13 +189,45 @@ async fn a_project_with_a_policy_keeps_what_is_its_own_for_as_long_as_that_says(
         let mut policy = open.reader.find_retention_policy(long).await.unwrap().unwrap();
         policy.bodies = None;
         let mut tx = open.writer.begin().await.unwrap();
-        assert!(tx.update_retention_policy(&policy).await.unwrap());
-        assert!(!tx.update_retention_policy(&policy).await.unwrap(), "it has another version now");
+        let changed = tx.update_retention_policy(&policy).await.unwrap().unwrap();
+        assert_eq!((changed.version, changed.bodies, changed.deliveries), (2, None, Some(365 * day)));
+        assert_eq!(tx.update_retention_policy(&policy).await.unwrap(), None, "it has another version now");
         assert!(!tx.delete_retention_policy(long, 1).await.unwrap());
         assert!(tx.delete_retention_policy(long, 2).await.unwrap());
         tx.commit().await.unwrap();
         while prune(&open, &retention, 2).await != Pruned::default() {}
         assert!(open.reader.find_listed_delivery(ids[1]).await.unwrap().is_none());
+    }
+}
+
+#[tokio::test]
+async fn there_are_no_more_policies_than_are_heeded() {
+    const FILL: [&str; 2] = [
+        "INSERT INTO projects (source_id, external_id, name_folded, stamps)
+        SELECT 1, 'p' || i, 'p', '{}' FROM (WITH RECURSIVE numbers (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM numbers WHERE i <= MOST) SELECT i FROM numbers) n
+        RETURNING external_id",
+        "INSERT INTO retention_policies (project_id, version, created_at, updated_at)
+        SELECT id, 1, 0, 0 FROM projects WHERE id > 1 ORDER BY id
+        RETURNING 'made'",
+    ];
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        open.deliver(&delivery(), &run("rocket", execution(1, 1, Status::Running, 0))).await;
+        for sql in FILL {
+            open.ground.look(&sql.replace("MOST", &(MOST_POLICIES - 1).to_string())).await;
+        }
+
+        let mut tx = open.writer.begin().await.unwrap();
+        let last = tx.create_retention_policy(ProjectId(1), None, None).await.unwrap();
+        assert!(matches!(last, MadePolicy::Made(_)), "{engine:?}: {last:?}");
+        let one = "INSERT INTO projects (source_id, external_id, name_folded, stamps) VALUES (1, 'more', 'more', '{}') RETURNING external_id";
+        tx.commit().await.unwrap();
+        open.ground.look(one).await;
+        let mut tx = open.writer.begin().await.unwrap();
+
+        let more = tx.create_retention_policy(ProjectId(MOST_POLICIES + 1), None, None).await.unwrap();
+
+        assert_eq!(more, MadePolicy::Full, "{engine:?}: of what is beyond nothing would ever be heeded");
     }
 }
 
@@ -205,7 +239,10 @@ async fn a_setting_is_changed_by_whoever_knows_its_version() {
             let mut tx = open.writer.begin().await.unwrap();
             let written = tx.write_setting("log.filter", value, version, None).await.unwrap();
             tx.commit().await.unwrap();
-            written
+            written.map(|setting| {
+                assert_eq!(setting.value.as_deref(), value, "as it is then");
+                setting.version
+            })
         };
 
         assert_eq!(write(Some("debug"), 3).await, None, "{engine:?}: it was never set");

@@ -1,8 +1,11 @@
 //! What is secret in the database: useless without the keys, bound to its row, and moved to new keys while others write.
 
 use pipecast_model::{Host, SecretId, SecretKind, SourceId, Timestamp};
-use pipecast_store::sealed::{Keyring, Pass, Unsealable};
+use pipecast_store::Error;
+use pipecast_store::idempotency::Known;
+use pipecast_store::sealed::{Keyring, Pass, Place, Unsealable};
 use pipecast_store::source::{NewSource, place_of_secret};
+use pipecast_store::{TargetFields, place_of_destination};
 
 use crate::ground::{Engine, Ground, Open};
 
@@ -148,5 +151,102 @@ async fn what_no_key_opens_is_left_and_counted() {
         assert_eq!((pass.rewrapped, pass.left), (1, 1), "{engine:?}");
         let sealed = open.reader.count_sealed().await.unwrap();
         assert_eq!(sealed.lost(&next).into_iter().collect::<Vec<_>>(), [(lost.sealing().to_string(), 1)]);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_given_to_somebody_else_or_another_key_does_not_open() {
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let ring = Keyring::generate();
+        for caller in ["user:1", "user:2"] {
+            let mut tx = open.writer.begin().await.unwrap();
+            let Known::New(slot) = tx.take_key(caller, "key", &ring, Timestamp::now()).await.unwrap() else {
+                panic!("the key is new")
+            };
+            tx.keep_answer(slot, b"a secret", &ring).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+        let ask = async |caller: &str, key: &str| {
+            let mut tx = open.writer.begin().await.unwrap();
+            tx.take_key(caller, key, &ring, Timestamp::now()).await
+        };
+        assert!(matches!(ask("user:1", "key").await, Ok(Known::Answered(_))), "{engine:?}");
+
+        let somebodys = [
+            "UPDATE idempotent_answers SET caller = 'user:3' WHERE caller = 'user:1'",
+            "UPDATE idempotent_answers SET caller = 'user:1' WHERE caller = 'user:2'",
+            "UPDATE idempotent_answers SET caller = 'user:2' WHERE caller = 'user:3'",
+            "UPDATE idempotent_answers SET key_hash = 'other' WHERE caller = 'user:2'",
+        ];
+        for sql in somebodys {
+            open.ground.look(sql).await;
+        }
+        for (caller, key) in [("user:1", "key"), ("user:2", "other")] {
+            assert!(matches!(ask(caller, key).await, Err(Error::Corrupt { .. })), "{engine:?}: {caller}");
+        }
+
+        // What a build from before has kept is nobody's to be told, and no damage.
+        let older = Place {
+            table: "idempotent_answers",
+            column: "sealed",
+            row: open
+                .ground
+                .look("SELECT CAST(id AS TEXT) FROM idempotent_answers WHERE caller = 'user:1'")
+                .await[0]
+                .clone(),
+            schema: 1,
+        };
+        let sealed = ring.seal(&older, b"a secret");
+        open.ground
+            .look(&format!("UPDATE idempotent_answers SET sealed = '{sealed}' WHERE caller = 'user:1'"))
+            .await;
+        assert!(matches!(ask("user:1", "key").await, Ok(Known::Older)), "{engine:?}");
+    }
+}
+
+#[tokio::test]
+async fn where_a_target_is_reached_is_sealed_in_its_row_and_moved_to_new_keys() {
+    const URL: &str = "https://hooks.example.org/services/pl4nted-way-in";
+    for engine in Engine::BOTH {
+        let open = Ground::lay(engine).await.open().await;
+        let before = Keyring::generate();
+        let fields = TargetFields {
+            name: "ops".into(),
+            kind: "slack".into(),
+            project_id: None,
+            statuses: "failure".into(),
+            enabled: true,
+        };
+        let mut tx = open.writer.begin().await.unwrap();
+        let one = tx.create_notification_target(&fields).await.unwrap().unwrap().id;
+        tx.keep_destination(one, "hooks.example.org", URL, &before).await.unwrap();
+        let other = tx.create_notification_target(&fields).await.unwrap().unwrap().id;
+        tx.commit().await.unwrap();
+        let sealed = async || open.ground.look("SELECT sealed_url FROM notification_targets ORDER BY id").await;
+
+        let kept = sealed().await;
+        assert!(!kept[0].contains("pl4nted") && kept[1].is_empty(), "{engine:?}: {kept:?}");
+        assert_eq!(
+            open.reader.find_notification_target(one).await.unwrap().unwrap().url_host.as_deref(),
+            Some("hooks.example.org")
+        );
+        assert_eq!(before.open(&place_of_destination(one), &kept[0]).unwrap().as_text().unwrap(), URL);
+        assert!(
+            before.open(&place_of_destination(other), &kept[0]).is_err(),
+            "of another row it is worth nothing"
+        );
+
+        let after = before.with_new_key();
+        assert_eq!(rotate(&open, &after, 10).await.rewrapped, 1);
+        let moved = sealed().await;
+        assert_ne!(moved, kept);
+        assert_eq!(after.open(&place_of_destination(one), &moved[0]).unwrap().as_text().unwrap(), URL);
+
+        let mut tx = open.writer.begin().await.unwrap();
+        tx.forget_destination(one).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(sealed().await, [""; 2]);
+        assert_eq!(open.reader.find_notification_target(one).await.unwrap().unwrap().url_host, None);
     }
 }

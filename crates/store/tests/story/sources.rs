@@ -247,6 +247,18 @@ async fn lists_are_filtered_sorted_and_paged() {
             .len(),
             4
         );
+        let mut tx = open.writer.begin().await.unwrap();
+        tx.delete_source(SourceId(1), 1, at(2)).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
+        let silent = SourceQuery {
+            silent_at: Some(at(3600)),
+            deleted: Deleted::Included,
+            ..all()
+        };
+        assert_eq!(names(silent).await.len(), 3, "of one that was deleted nothing is expected");
+        let mut tx = open.writer.begin().await.unwrap();
+        tx.restore_source(SourceId(1), 2, at(2)).await.unwrap().unwrap();
+        tx.commit().await.unwrap();
         assert_eq!(
             names(SourceQuery {
                 sort: SourceSort::NameDown,
@@ -312,10 +324,10 @@ async fn lists_are_filtered_sorted_and_paged() {
 /// An answer that is kept.
 pub(crate) async fn answer(tx: &mut Tx) {
     let ring = Keyring::generate();
-    let Known::New(id) = tx.take_key("user:1", "key", &ring, at(0)).await.unwrap() else {
+    let Known::New(slot) = tx.take_key("user:1", "key", &ring, at(0)).await.unwrap() else {
         panic!("the key is new")
     };
-    tx.keep_answer(id, b"{}", &ring).await.unwrap();
+    tx.keep_answer(slot, b"{}", &ring).await.unwrap();
 }
 
 #[tokio::test]
@@ -327,11 +339,12 @@ async fn what_is_kept_for_a_key_is_sealed_and_belongs_to_who_asked() {
             let mut tx = open.writer.begin().await.unwrap();
             let known = tx.take_key(caller, "key", &ring, at(0)).await.unwrap();
             let told = match known {
-                Known::New(id) => {
-                    tx.keep_answer(id, b"a secret that is shown once", &ring).await.unwrap();
+                Known::New(slot) => {
+                    tx.keep_answer(slot, b"a secret that is shown once", &ring).await.unwrap();
                     "new".to_owned()
                 }
                 Known::Answered(answer) => answer.as_text().unwrap().to_owned(),
+                Known::Older => panic!("no build from before was here"),
             };
             tx.commit().await.unwrap();
             told

@@ -190,7 +190,7 @@ async fn look_at_statuses(address: SocketAddr, written: &Sightings, asked: &Sigh
 
 /// Other programs' words, typed with SET alone, PUBLISH alone and both, against what edges answer.
 async fn foreign(topology: &Topology, over: &CancellationToken) -> anyhow::Result<Vec<Staleness>> {
-    let client = redis::Client::open(format!("redis://{}", topology.redis.process.address()))?;
+    let client = redis::Client::open(topology.redis.url())?;
     // A busy machine is no failure of anybody's.
     let patient = redis::AsyncConnectionConfig::new().set_response_timeout(Some(Duration::from_secs(10)));
     let mut typist = client.get_multiplexed_async_connection_with_config(&patient).await?;

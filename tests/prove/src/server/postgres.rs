@@ -13,6 +13,9 @@ use sqlx::{AssertSqlSafe, Connection};
 use crate::ports;
 use crate::process::{Process, Readiness, Recipe};
 
+/// Of the one user. Whoever looks for leaks finds it by its mark.
+const PASSWORD: &str = "pl4nted-password-of-postgres";
+
 /// A primary or a standby.
 #[derive(Debug)]
 pub struct Postgres {
@@ -26,7 +29,16 @@ impl Postgres {
         let files = folder.join("postgres");
         if !files.exists() {
             prepare(&files)?;
-            super::run(program("initdb")?.args(["--no-sync", "-A", "trust", "-U", "postgres", "-D"]).arg(&files))?;
+            let password = folder.join("postgres.password");
+            std::fs::write(&password, PASSWORD)?;
+            super::run(
+                program("initdb")?
+                    .args(["--no-sync", "-A", "scram-sha-256", "-U", "postgres", "--pwfile"])
+                    .arg(&password)
+                    .arg("-D")
+                    .arg(&files),
+            )?;
+            std::fs::remove_file(&password)?;
         }
         let server = Postgres::start("postgres", folder, files).await?;
         if server.count("SELECT count(*) FROM pg_database WHERE datname = 'pipecast'", "postgres").await? == 0 {
@@ -45,6 +57,7 @@ impl Postgres {
         let from = format!("host=127.0.0.1 port={} user=postgres", primary.process.address().port());
         super::run(
             program("pg_basebackup")?
+                .env("PGPASSWORD", PASSWORD)
                 .args(["-d", &from, "-R", "-X", "stream", "-c", "fast", "--no-sync", "-D"])
                 .arg(&files),
         )?;
@@ -96,7 +109,7 @@ impl Postgres {
 
     /// Where the database of Pipecast is, seen through `address`: the server's own or a gate's.
     pub fn url_at(address: SocketAddr) -> String {
-        format!("postgres://postgres@{address}/pipecast")
+        format!("postgres://postgres:{PASSWORD}@{address}/pipecast")
     }
 
     /// The same at the server itself.
@@ -136,6 +149,7 @@ impl Postgres {
             .host("127.0.0.1")
             .port(address.port())
             .username("postgres")
+            .password(PASSWORD)
             .database(database);
         PgConnection::connect_with(&options).await.context("cannot reach postgres")
     }

@@ -20,6 +20,9 @@ const MEMORY: &str = "800MB";
 /// It is the only one at its own epmd, and finds its files again by this name.
 const NODE: &str = "pipecast@localhost";
 
+/// Of the one user. Whoever looks for leaks finds it by its mark.
+const PASSWORD: &str = "pl4nted-password-of-rabbitmq";
+
 /// A rabbitmq-server.
 #[derive(Debug)]
 pub struct RabbitMq {
@@ -86,6 +89,11 @@ impl RabbitMq {
         Ok(RabbitMq { process, home, _epmd: epmd })
     }
 
+    /// Where it is, seen through `address`: its own or a gate's.
+    pub fn url_at(address: SocketAddr) -> String {
+        format!("amqp://pipecast:{PASSWORD}@{address}/%2f")
+    }
+
     /// Raises the alarm of memory: who publishes is blocked until it is cleared.
     pub async fn raise_alarm(&self) -> anyhow::Result<()> {
         self.control(&["set_vm_memory_high_watermark", "0.00000001"]).await.map(drop)
@@ -128,7 +136,7 @@ impl Home {
             .map(|line| format!("{line}\n"))
             .collect();
         Ok(format!(
-            "{kept}listeners.tcp.1 = {}\nvm_memory_high_watermark.absolute = {MEMORY}\ndisk_free_limit.absolute = 50MB\n",
+            "{kept}listeners.tcp.1 = {}\ndefault_user = pipecast\ndefault_pass = {PASSWORD}\nvm_memory_high_watermark.absolute = {MEMORY}\ndisk_free_limit.absolute = 50MB\n",
             self.address
         ))
     }

@@ -1,6 +1,7 @@
 //! A redis-server with the persistence of docker-compose.yml.
 //! Knows nothing of what is in it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,6 +9,9 @@ use anyhow::Context;
 
 use crate::ports;
 use crate::process::{Process, Readiness, Recipe};
+
+/// Whoever looks for leaks finds it by its mark.
+const PASSWORD: &str = "pl4nted-password-of-redis";
 
 /// A redis-server.
 #[derive(Debug)]
@@ -30,6 +34,7 @@ impl Redis {
                     .args(["--bind", "127.0.0.1", "--port", &address.port().to_string(), "--save", ""])
                     .args(["--appendonly", "yes", "--appendfsync", "everysec"])
                     .args(["--maxmemory", "256mb", "--maxmemory-policy", "volatile-lru"])
+                    .args(["--requirepass", PASSWORD])
                     .arg("--dir")
                     .arg(&files);
                 command
@@ -46,6 +51,16 @@ impl Redis {
         process.start()?;
         process.ready().await?;
         Ok(Redis { process, files })
+    }
+
+    /// Where it is, seen through `address`: its own or a gate's.
+    pub fn url_at(address: SocketAddr) -> String {
+        format!("redis://:{PASSWORD}@{address}")
+    }
+
+    /// The same at the server itself.
+    pub fn url(&self) -> String {
+        Self::url_at(self.process.address())
     }
 
     /// Starts it again without anything that it had, once it has ended.
@@ -71,7 +86,7 @@ impl Redis {
 
     /// What somebody may type at any moment: all keys are gone.
     pub async fn flush(&self) -> anyhow::Result<()> {
-        let client = ::redis::Client::open(format!("redis://{}", self.process.address()))?;
+        let client = ::redis::Client::open(self.url())?;
         let mut connection = client.get_multiplexed_async_connection().await.context("cannot reach redis")?;
         ::redis::cmd("FLUSHALL").query_async::<()>(&mut connection).await.context("cannot flush redis")
     }

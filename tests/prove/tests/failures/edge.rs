@@ -7,6 +7,8 @@ use pipecast_prove::gate::Gate;
 use pipecast_prove::ports;
 use pipecast_prove::process::{Process, Readiness, Recipe};
 use pipecast_prove::server::postgres::Postgres;
+use pipecast_prove::server::rabbitmq::RabbitMq;
+use pipecast_prove::server::redis::Redis;
 use pipecast_prove::topology::{Topology, own_binary};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -67,8 +69,8 @@ async fn patient_edge(house: &Topology) -> (Process, Gate) {
         ("PIPECAST_KEYS__FILE", house.folder.join("keyring").display().to_string()),
         ("PIPECAST_SERVER__LISTEN", address.to_string()),
         ("PIPECAST_STORE__URL", Postgres::url_at(house.postgres.process.address())),
-        ("PIPECAST_FABRIC__REDIS_URL", format!("redis://{}", house.redis.process.address())),
-        ("PIPECAST_FABRIC__AMQP_URL", format!("amqp://guest:guest@{}/%2f", gate.address)),
+        ("PIPECAST_FABRIC__REDIS_URL", Redis::url_at(house.redis.process.address())),
+        ("PIPECAST_FABRIC__AMQP_URL", RabbitMq::url_at(gate.address)),
         ("PIPECAST_FABRIC__SPOOL__PATIENCE", "20s".to_owned()),
         ("PIPECAST_FABRIC__RABBITMQ__CONFIRM_TIMEOUT", "20s".to_owned()),
         ("PIPECAST_WEBHOOKS__SEND_DEADLINE", "30s".to_owned()),

@@ -174,7 +174,7 @@ impl House {
     }
 
     pub async fn redis(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(format!("redis://{}", self.topology.redis.process.address())).unwrap();
+        let client = redis::Client::open(self.topology.redis.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 }

@@ -1,0 +1,216 @@
+//! Notification targets as they are shown, and as somebody wants them: checked, with the address apart, which is never shown.
+//! Knows nothing of requests.
+
+use std::collections::BTreeSet;
+
+use actix_web::http::Uri;
+use pipecast_http::{Faults, Field, Problem, Site};
+use pipecast_model::name::trimmed;
+use pipecast_model::{ProjectId, Status, Timestamp};
+use pipecast_store::{NotificationTarget, TargetFields};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::targets::{Destination, Reach};
+
+/// Characters of a name.
+const LONGEST_NAME: usize = 100;
+/// Bytes of an address.
+const LONGEST_URL: usize = 2_048;
+
+/// By which way a target is told.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TargetKind {
+    /// A POST of JSON to a URL.
+    Webhook,
+    /// A channel of Slack.
+    Slack,
+    /// A mailbox.
+    Email,
+}
+
+impl TargetKind {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            TargetKind::Webhook => "webhook",
+            TargetKind::Slack => "slack",
+            TargetKind::Email => "email",
+        }
+    }
+}
+
+/// Whom to tell of what.
+#[derive(Serialize, utoipa::ToSchema)]
+#[schema(as = NotificationTarget)]
+pub(super) struct Shape {
+    id: i64,
+    name: String,
+    /// `webhook`, `slack`, `email`.
+    #[schema(example = "slack")]
+    kind: String,
+    /// Of which project; null: of all.
+    project_id: Option<ProjectId>,
+    /// Of which statuses.
+    #[schema(example = json!(["failure", "error"]))]
+    statuses: Vec<String>,
+    /// Whether it is told at all.
+    enabled: bool,
+    /// At which host it is reached, of all that was said in `url`.
+    #[schema(example = "hooks.slack.com")]
+    url_host: Option<String>,
+    created_at: Timestamp,
+    updated_at: Timestamp,
+}
+
+impl From<NotificationTarget> for Shape {
+    fn from(target: NotificationTarget) -> Self {
+        let NotificationTarget {
+            id,
+            fields,
+            url_host,
+            created_at,
+            updated_at,
+            ..
+        } = target;
+        Shape {
+            id,
+            name: fields.name,
+            kind: fields.kind,
+            project_id: fields.project_id,
+            statuses: fields.statuses.split_whitespace().map(str::to_owned).collect(),
+            enabled: fields.enabled,
+            url_host,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+/// A target to be.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewTarget {
+    #[serde(deserialize_with = "trimmed")]
+    #[schema(max_length = 100)]
+    name: String,
+    #[schema(inline)]
+    kind: TargetKind,
+    project_id: Option<ProjectId>,
+    /// At least one.
+    statuses: BTreeSet<Status>,
+    #[serde(default = "yes")]
+    enabled: bool,
+    /// Where it is reached: `https`, or `http` where `server.plain_http` allows that. It is kept sealed and never shown again, only its host. For `webhook`
+    /// and `slack`.
+    #[schema(write_only, max_length = 2048, example = "https://hooks.slack.com/services/T0/B0/x")]
+    url: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What is to be different.
+#[derive(Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TargetChange {
+    #[serde(default, deserialize_with = "trimmed")]
+    #[schema(value_type = Option<String>)]
+    name: Field<String>,
+    #[serde(default)]
+    #[schema(value_type = Option<i64>)]
+    project_id: Field<ProjectId>,
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<Status>>)]
+    statuses: Field<BTreeSet<Status>>,
+    #[serde(default)]
+    #[schema(value_type = Option<bool>)]
+    enabled: Field<bool>,
+    /// Where it is reached from now on, as for a new one; null: nowhere that is known.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only, max_length = 2048, example = "https://hooks.slack.com/services/T0/B0/x")]
+    url: Field<String>,
+}
+
+impl NewTarget {
+    /// What it is to be, where it can be.
+    pub(super) fn checked(self, site: &Site) -> Result<(TargetFields, Reach), Problem> {
+        let fields = TargetFields {
+            name: self.name,
+            kind: self.kind.word().to_owned(),
+            project_id: self.project_id,
+            statuses: words(&self.statuses),
+            enabled: self.enabled,
+        };
+        let mut faults = Faults::default();
+        check(&mut faults, &fields);
+        let reach = self.url.map_or(Reach::Nowhere, |url| reached(&mut faults, &fields.kind, url, site));
+        faults.end()?;
+        Ok((fields, reach))
+    }
+}
+
+impl TargetChange {
+    /// What it makes of a target, where it can be.
+    pub(super) fn of(self, mut fields: TargetFields, site: &Site) -> Result<(TargetFields, Reach), Problem> {
+        let mut faults = Faults::default();
+        self.name.apply_to(&mut fields.name, "/name", &mut faults);
+        self.enabled.apply_to(&mut fields.enabled, "/enabled", &mut faults);
+        self.project_id.apply(&mut fields.project_id);
+        match self.statuses {
+            Field::Kept => {}
+            Field::Cleared => {
+                faults.note(true, "/statuses", "missing", "it has to be there");
+            }
+            Field::Set(statuses) => fields.statuses = words(&statuses),
+        }
+        check(&mut faults, &fields);
+        let reach = match self.url {
+            Field::Kept => Reach::AsBefore,
+            Field::Cleared => Reach::Nowhere,
+            Field::Set(url) => reached(&mut faults, &fields.kind, url, site),
+        };
+        faults.end()?;
+        Ok((fields, reach))
+    }
+}
+
+fn words(statuses: &BTreeSet<Status>) -> String {
+    statuses.iter().map(|status| status.word()).collect::<Vec<_>>().join(" ")
+}
+
+fn check(faults: &mut Faults, fields: &TargetFields) {
+    faults.text("/name", &fields.name, LONGEST_NAME);
+    faults.note(fields.statuses.is_empty(), "/statuses", "empty", "name at least one status");
+}
+
+/// An address that somebody says. What is wrong with it is said without it.
+fn reached(faults: &mut Faults, kind: &str, url: String, site: &Site) -> Reach {
+    let url = Zeroizing::new(url);
+    let parsed: Option<Uri> = url.parse().ok();
+    let parsed = parsed.as_ref();
+    let host = parsed.and_then(Uri::host).filter(|host| !host.is_empty());
+    let is_fit = match parsed.and_then(Uri::scheme_str) {
+        Some("https") => true,
+        Some("http") => site.plain_http,
+        _ => false,
+    };
+    faults.note(
+        kind == TargetKind::Email.word(),
+        "/url",
+        "unfit",
+        "a mailbox is reached by no address of the web",
+    );
+    faults.note(url.len() > LONGEST_URL, "/url", "too_long", format!("it has at most {LONGEST_URL} bytes"));
+    match host.filter(|_| is_fit) {
+        Some(host) => Reach::At(Destination {
+            host: host.to_owned(),
+            url: url.clone(),
+        }),
+        None => {
+            faults.note(true, "/url", "unfit", "it begins with https:// and the name of a host");
+            Reach::Nowhere
+        }
+    }
+}
