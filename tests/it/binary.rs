@@ -108,10 +108,16 @@ impl Process {
         }
     }
 
-    pub fn resident_kib(&self) -> u64 {
+    /// The most memory that it has had resident since `forget_peak`.
+    pub fn peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// From now on its peak is what it has resident at this moment.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").unwrap();
     }
 
     pub async fn get(&self, path: &str) -> Answer {
