@@ -5,14 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::body::{BodyStream, BoxBody};
-use actix_web::dev::Payload;
 use actix_web::http::header;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
-use futures_util::FutureExt;
 use pipecast_auth::Gatekeeper;
 use pipecast_fabric::Cache;
-use pipecast_http::{Caller, Code, Onlooker, Problem, TrustedProxies, witness};
+use pipecast_http::{Caller, Code, Problem, Rate, TrustedProxies};
 use pipecast_model::{ExecutionId, PipelineId, Topic};
 use pipecast_watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -20,14 +17,12 @@ use tokio_util::sync::CancellationToken;
 use self::admission::{Door, Pass, Refused};
 use self::connection::Connection;
 use self::events::Events;
+use self::handshake::open_socket;
 use self::hub::Hub;
-use self::inbound::Inbound;
-use self::mux::Mux;
 use self::origin::check_origin;
 use self::rights::Rights;
-use self::socket::Socket;
 use self::watching::{Form, Watching};
-use self::wishes::{ManyWishes, MuxWishes, Profile, SocketWishes, StreamWishes, wishes_of};
+use self::wishes::{ManyWishes, StreamWishes, wishes_of};
 use crate::config;
 
 pub mod admission;
@@ -36,6 +31,7 @@ mod entry;
 pub mod events;
 pub mod frame;
 pub mod guard;
+mod handshake;
 pub mod hub;
 pub mod inbound;
 pub mod mux;
@@ -116,6 +112,7 @@ pub fn configure(live: Arc<Live>) -> impl FnOnce(&mut web::ServiceConfig) {
     move |routes| {
         let hub = Hub::start(live.draining.clone(), live.settings.drain_window, live.gatekeeper.changes());
         let settings = Rc::new(Terms {
+            commands: Rate::new(live.settings.commands_per_second, live.settings.command_burst),
             settings: live.settings.clone(),
             gatekeeper: Arc::clone(&live.gatekeeper),
         });
@@ -143,6 +140,8 @@ struct Here {
 /// On what terms connections are open: the settings, and who knows their callers.
 pub struct Terms {
     settings: config::Live,
+    /// How fast each socket may send commands.
+    commands: Rate,
     gatekeeper: Arc<Gatekeeper>,
 }
 
@@ -230,92 +229,6 @@ async fn stream_many(here: Here, caller: Caller, request: HttpRequest) -> Result
     open_stream(here, caller, request, topics, None).await
 }
 
-/// Opens a socket on one topic, or one that takes commands.
-///
-/// A browser shows a page nothing of a refused handshake, and the page would try for ever. So who may not read, or has too many
-/// sockets, is let in and told by a close code that ends the trying.
-async fn open_socket(
-    here: Here,
-    caller: Result<Caller, Problem>,
-    request: HttpRequest,
-    topic: Option<Topic>,
-    payload: web::Payload,
-) -> Result<HttpResponse, Problem> {
-    let wishes = match topic {
-        Some(_) => wishes_of::<SocketWishes>(&request)?,
-        None => wishes_of::<MuxWishes>(&request).map(|MuxWishes { ticket }| SocketWishes {
-            ticket,
-            ..SocketWishes::default()
-        })?,
-    };
-    let caller = match caller {
-        Err(problem) if problem.code() == Code::TooMany => return Err(problem),
-        caller => caller,
-    };
-    let is_v1 = entry::offers(&request).any(|offer| offer == protocol::V1) || wishes.profile == Some(Profile::V1);
-    let mut waits_for_token = false;
-    let entry = match entry::of_socket(&here, caller, &request, wishes.ticket.as_deref()).await {
-        Ok(entry) => match entry.caller.may_read(topic.unwrap_or(Topic::Monitor)).await {
-            Ok(()) => Some(entry),
-            Err(problem) => return refuse(&request, problem),
-        },
-        // A token may follow.
-        Err(problem) if problem.code() == Code::AnonymousRefused && topic.is_none() && is_v1 => {
-            waits_for_token = true;
-            None
-        }
-        Err(problem) => return refuse(&request, problem),
-    };
-    let pass = match here.live.admit(&request, entry.as_ref().and_then(|entry| entry.rights.as_ref())) {
-        Err(refused @ (Refused::AddressFull | Refused::UserFull)) => {
-            return turn_away(&request, protocol::code::CONNECTION_LIMIT, "connection_limit").map_err(|_| refused.into());
-        }
-        admitted => admitted?,
-    };
-    let watching = match topic {
-        Some(topic) => Some(Watching::new(
-            here.live.join(&here.hub, topic, wishes.since.as_deref()).await?,
-            Form::Socket,
-            wishes.since.as_deref().filter(|_| is_v1),
-        )),
-        None => None,
-    };
-    let most = if is_v1 {
-        here.settings.inbound_frame
-    } else {
-        here.settings.inbound_frame_plain
-    };
-    let response = shake_hands(&request)?;
-    let inbound = Inbound::new(payload.into_inner(), most);
-
-    let rights = entry.and_then(|entry| entry.rights);
-    let first = match waits_for_token {
-        true => socket::AUTH_WAIT,
-        false => first_look(rights.as_ref(), here.settings.ping),
-    };
-    let mut connection = Connection::new(here.hub.sit(first), pass, rights);
-    let greeting = watching
-        .as_ref()
-        .map(|watching| protocol::subscribed(None, watching.topic(), watching.is_resumed(), watching.id().as_deref()));
-    if let Some(watching) = watching {
-        connection.watch(watching);
-    }
-    let mux = topic
-        .is_none()
-        .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings), waits_for_token));
-    let onlooker = is_v1.then(|| Onlooker::of(&request)).flatten();
-    let response = response.map_body(|_, _| {
-        let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, onlooker);
-        match (topic, greeting) {
-            (None, _) if !is_v1 => socket.close(protocol::code::BAD_REQUEST, "bad_request: /ws needs the subprotocol pipecast.v1"),
-            (_, Some(greeting)) if is_v1 => socket.say(&greeting),
-            _ => {}
-        }
-        BoxBody::new(socket)
-    });
-    Ok(response)
-}
-
 /// Opens a stream; where `since` is the very state that a topic is in, that topic begins without a snapshot.
 async fn open_stream(here: Here, caller: Caller, request: HttpRequest, topics: Vec<Topic>, since: Option<String>) -> Result<HttpResponse, Problem> {
     for topic in &topics {
@@ -346,36 +259,4 @@ fn first_look(rights: Option<&Rights>, usual: Duration) -> Duration {
     left.map_or(usual, |left| {
         Duration::from_micros(u64::try_from(left).unwrap_or(0)).saturating_sub(showing::SOON).min(usual)
     })
-}
-
-/// A refusal that a page can see. What is not the caller's fault is an answer like any other, so that they come back.
-fn refuse(request: &HttpRequest, problem: Problem) -> Result<HttpResponse, Problem> {
-    let (code, reason) = match problem.code() {
-        Code::TokenRefused | Code::Unauthenticated => (protocol::code::UNAUTHORIZED, "unauthorized"),
-        Code::AnonymousRefused | Code::Forbidden | Code::NotFound => (protocol::code::FORBIDDEN, "forbidden"),
-        _ => return Err(problem),
-    };
-    let Ok(farewell) = turn_away(request, code, reason) else {
-        return Err(problem);
-    };
-    // What is an answer like any other is noticed on its way out.
-    witness::note_denial(request, &problem);
-    Ok(farewell)
-}
-
-/// Finishes the handshake and closes at once. An error where this is no handshake at all.
-fn turn_away(request: &HttpRequest, code: u16, reason: &str) -> Result<HttpResponse, Problem> {
-    let response = shake_hands(request)?;
-    metrics::counter!("pipecast_closes_total", "code" => code.to_string()).increment(1);
-    let farewell = futures_util::stream::iter([Ok::<_, std::convert::Infallible>(frame::close(code, reason))]);
-    Ok(response.map_body(|_, _| BoxBody::new(BodyStream::new(farewell))))
-}
-
-/// The answer to a handshake. The library's own two sides of the socket are dropped with the body that it comes with.
-fn shake_hands(request: &HttpRequest) -> Result<HttpResponse, Problem> {
-    let nothing = web::Payload::from_request(request, &mut Payload::None).now_or_never().and_then(Result::ok);
-    let nothing = nothing.expect("taking a payload neither waits nor fails");
-    actix_ws::handle_with_protocols(request, nothing, &[protocol::V1])
-        .map(|(response, _session, _messages)| response)
-        .map_err(|error| Problem::new(Code::Malformed).detail(format!("this is a WebSocket: {error}")))
 }

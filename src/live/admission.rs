@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pipecast_http::limits::network;
-use pipecast_http::{Code, Problem};
+use pipecast_http::{Code, Problem, Rate};
 use pipecast_model::UserId;
 use tokio::sync::Notify;
 
@@ -71,7 +71,7 @@ struct Limits {
     sockets: usize,
     per_network: usize,
     per_user: usize,
-    handshakes_per_second: f64,
+    handshakes: Rate,
 }
 
 impl Limits {
@@ -80,7 +80,7 @@ impl Limits {
             sockets: settings.max_sockets,
             per_network: settings.max_sockets_per_ip,
             per_user: settings.max_sockets_per_user,
-            handshakes_per_second: f64::from(settings.handshakes_per_second),
+            handshakes: Rate::new(settings.handshakes_per_second, settings.handshakes_per_second),
         }
     }
 }
@@ -98,9 +98,8 @@ struct Inside {
     total: usize,
     by_network: HashMap<IpAddr, usize>,
     by_user: HashMap<UserId, usize>,
-    /// Handshakes that may still be made; refilled every second up to one second's worth.
-    tokens: f64,
-    refilled: Instant,
+    /// Until when the handshakes of strangers have been paid for.
+    paid_until: Instant,
 }
 
 impl Door {
@@ -112,8 +111,7 @@ impl Door {
             total: 0,
             by_network: HashMap::new(),
             by_user: HashMap::new(),
-            tokens: limits.handshakes_per_second,
-            refilled: Instant::now(),
+            paid_until: Instant::now(),
         };
         Arc::new(Door {
             inside: Mutex::new(inside),
@@ -144,7 +142,9 @@ impl Door {
             if inside.by_network.get(&network).is_some_and(|count| *count >= limits.per_network) {
                 return Err(Refused::AddressFull);
             }
-            inside.spend(limits.handshakes_per_second).ok_or(Refused::TooFast)?;
+            if !limits.handshakes.take(&mut inside.paid_until, Instant::now()) {
+                return Err(Refused::TooFast);
+            }
             *inside.by_network.entry(network).or_default() += 1;
         }
         if let Some(user) = user {
@@ -183,17 +183,6 @@ impl Door {
 impl Inside {
     fn has_room_for(&self, user: UserId) -> bool {
         self.by_user.get(&user).is_none_or(|count| *count < self.limits.per_user)
-    }
-
-    fn spend(&mut self, per_second: f64) -> Option<()> {
-        let now = Instant::now();
-        self.tokens = (self.tokens + now.duration_since(self.refilled).as_secs_f64() * per_second).min(per_second);
-        self.refilled = now;
-        if self.tokens < 1.0 {
-            return None;
-        }
-        self.tokens -= 1.0;
-        Some(())
     }
 }
 

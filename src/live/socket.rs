@@ -50,8 +50,8 @@ pub struct Socket {
     heard: Instant,
     pinged: Option<Instant>,
     ends: Instant,
-    tokens: f64,
-    counted: Instant,
+    /// Until when its commands have been paid for.
+    paid_until: Instant,
     phase: Phase,
     /// Frames that went out since the client was last listened to.
     unheard: usize,
@@ -70,7 +70,6 @@ impl Socket {
     pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>, onlooker: Option<Onlooker>) -> Self {
         let now = Instant::now();
         let mut socket = Socket {
-            tokens: f64::from(settings.command_burst),
             ends: now
                 + if mux.as_ref().is_some_and(Mux::waits_for_token) {
                     AUTH_WAIT
@@ -87,7 +86,7 @@ impl Socket {
             is_warned: false,
             heard: now,
             pinged: None,
-            counted: now,
+            paid_until: now,
             phase: Phase::Open,
             unheard: 0,
             settings,
@@ -139,7 +138,7 @@ impl Socket {
                 Ok(Message::Pong) => {}
                 Ok(Message::Close) => self.close(code::DONE, ""),
                 Ok(message) => {
-                    if self.spend() {
+                    if self.settings.commands.take(&mut self.paid_until, self.heard) {
                         self.hear(message);
                     } else {
                         self.close(code::RATE_LIMITED, "rate_limited;retry_ms=1000");
@@ -272,16 +271,6 @@ impl Socket {
             wanted = wanted.min(if self.is_v1 && left > SOON { left - SOON } else { left });
         }
         self.connection.seat.wait(wanted);
-    }
-
-    /// One command's worth of the rate.
-    fn spend(&mut self) -> bool {
-        let now = Instant::now();
-        let refill = now.duration_since(self.counted).as_secs_f64() * f64::from(self.settings.commands_per_second);
-        self.tokens = (self.tokens + refill).min(f64::from(self.settings.command_burst));
-        self.counted = now;
-        self.tokens -= 1.0;
-        self.tokens >= 0.0
     }
 
     fn look_at_the_clock(&mut self) {
