@@ -42,14 +42,15 @@ step "documentation"
 RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 step "the page in a browser"
-cargo build --bin pipecast
+# The whole workspace each time: a part of it asks less of some dependencies, which would all be compiled again.
+cargo build --workspace --bins
 (cd web && PIPECAST_BIN="$PWD/../target/debug/pipecast" npm test)
 
 step "tests"
 cargo test --workspace
 
 step "two minutes of torture"
-cargo build --package pipecast --package pipecast-prove --bins
+cargo build --workspace --bins
 target/debug/prove torture --minutes 2 --rate 40 --seed 1
 
 step "no planted secret in anything that was left behind"
