@@ -51,17 +51,36 @@ fn budget(time: Duration) -> f64 {
     f64::from(BURST) + f64::from(PER_SECOND) * time.as_secs_f64()
 }
 
+/// Rounds in which a machine that stands still for a moment, just before the end, may keep the budget from being used up.
+const ROUNDS: usize = 3;
+
+/// In one of `ROUNDS` rounds, with a rest before each, as much passes as there is, give or take `share` of it. More is never forgiven.
+/// `of` says of what passed at each edge how many times what there is it was.
+async fn is_used_up(edges: &[Process], rest: Duration, time: Duration, share: f64, of: impl Fn(&[u32]) -> Vec<f64>) {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        tokio::time::sleep(rest).await;
+        let passed = flood(edges, time).await;
+        let times = of(&passed);
+        println!("{} processes, {time:?}: {passed:?} passed, {times:.3?} times what there was", edges.len());
+        assert!(times.iter().all(|times| *times <= 1.0 + share), "{passed:?}: {times:?}");
+        if times.iter().all(|times| *times >= 1.0 - share) {
+            return;
+        }
+        rounds.push(times);
+    }
+    panic!("{rounds:?}");
+}
+
 #[tokio::test]
 async fn three_processes_enforce_one_budget_within_five_percent() {
     let redis = RedisServer::start();
     let (edges, time) = (edges(&redis, 3), Duration::from_secs(5));
 
-    let passed = flood(&edges, time).await;
+    let whole = Duration::from_secs(u64::from(BURST / PER_SECOND));
+    let of = |passed: &[u32]| vec![f64::from(passed.iter().sum::<u32>()) / budget(time)];
+    is_used_up(&edges, whole, time, 0.05, of).await;
 
-    let all: u32 = passed.iter().sum();
-    let off = (f64::from(all) / budget(time) - 1.0) * 100.0;
-    println!("3 processes, {PER_SECOND} a second and {BURST} at once, 5 s: {passed:?} passed, {off:+.1} % off one budget");
-    assert!(off.abs() <= 5.0, "{passed:?}: {off}");
     for edge in &edges {
         assert!(edge.limited().await > 0.0);
     }
@@ -79,12 +98,9 @@ async fn without_redis_each_process_has_a_budget_of_its_own_says_so_once_and_sha
     redis.kill();
     // Until each has noticed, and the burst of its own is used up.
     flood(&edges, Duration::from_secs(2)).await;
-    let alone = flood(&edges, time).await;
-
     let rate = f64::from(PER_SECOND) * time.as_secs_f64();
-    for passed in &alone {
-        assert!((f64::from(*passed) / rate - 1.0).abs() < 0.1, "{alone:?}");
-    }
+    let each = |alone: &[u32]| alone.iter().map(|passed| f64::from(*passed) / rate).collect();
+    is_used_up(&edges, Duration::ZERO, time, 0.1, each).await;
     for edge in &edges {
         assert_eq!(edge.is_shared().await, Some(0.0));
         assert_eq!(edge.said("every process has every rate limit to itself"), 1);
@@ -96,14 +112,14 @@ async fn without_redis_each_process_has_a_budget_of_its_own_says_so_once_and_sha
         edge.until_said("every rate limit is one budget for all processes").await;
     }
     flood(&edges, Duration::from_secs(1)).await;
-    let together: u32 = flood(&edges, time).await.iter().sum();
-    assert!((f64::from(together) / rate - 1.0).abs() < 0.1, "{together}");
+    let all = |together: &[u32]| vec![f64::from(together.iter().sum::<u32>()) / rate];
+    is_used_up(&edges, Duration::ZERO, time, 0.1, all).await;
 }
 
 impl Process {
-    /// Requests that it refused by a limit.
+    /// Requests that it refused by the budget of an address.
     async fn limited(&self) -> f64 {
-        self.until_answered_counters("pipecast_limited_total").await.unwrap_or(0.0)
+        self.until_answered_counters(r#"pipecast_limited_total{kind="address"}"#).await.unwrap_or(0.0)
     }
 
     async fn is_shared(&self) -> Option<f64> {

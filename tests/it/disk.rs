@@ -1,6 +1,5 @@
 //! A disk that takes no more. A limit on the size of the process's files stands for it: whatever is written beyond it fails.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -82,7 +81,7 @@ async fn a_full_disk_turns_deliveries_away_while_reading_goes_on_and_passes_with
 
 #[tokio::test]
 async fn with_the_broker_away_and_no_room_to_spool_deliveries_are_turned_away() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = crate::ports::free().unwrap();
     let process = Process::start(&[("PIPECAST_FABRIC__AMQP_URL", &format!("amqp://guest:guest@{nobody}/%2f"))]);
     let taken = until_taken(&process, &run(1001, "queued", None, 0)).await;
     assert_eq!(taken.json()["durability"], "spool");

@@ -5,7 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::app::TestApp;
+use crate::binary::Process;
 use crate::http::Request;
+use crate::live::run;
 
 #[tokio::test]
 async fn each_dependency_is_named_with_its_state() {
@@ -78,15 +80,15 @@ async fn a_delivery_that_is_under_way_is_finished_before_the_end() {
 
 #[tokio::test]
 async fn metrics_are_counted_by_kind() {
-    let app = TestApp::start().await;
-    app.deliver_github("ping", &json!({})).await;
+    // All tests of this process count together.
+    let process = Process::start(&[]);
+    process.deliver(&run(1001, "queued", None, 0)).await;
 
-    let answer = app.send(Request::get("/metrics")).await;
+    let answer = process.get("/metrics").await;
 
-    let text = String::from_utf8(answer.body.clone()).unwrap();
     assert!(answer.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
-    assert!(text.contains(r#"pipecast_webhooks_total{host="github",outcome="accepted"}"#), "{text}");
-    assert!(text.contains("pipecast_webhook_seconds_bucket"));
+    assert_eq!(process.counted(r#"pipecast_webhooks_total{host="github",outcome="accepted"}"#).await, 1.0);
+    assert!(process.counted("pipecast_webhook_seconds_bucket").await > 0.0);
 }
 
 #[tokio::test]

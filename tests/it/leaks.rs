@@ -2,7 +2,7 @@
 //! password is refused.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::binary::Process;
 use crate::http::Request;
@@ -43,7 +43,16 @@ async fn the_password_of_a_server_that_does_not_take_us_is_said_nowhere() {
     settings.push(("PIPECAST_LOG__FILTER", "debug"));
 
     let process = Process::start(&settings);
-    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    // Each of them has been tried, and has failed.
+    let begun = Instant::now();
+    loop {
+        let report = process.get("/health").await.json();
+        if ["store", "redis", "queue"].iter().all(|name| report["dependencies"][name]["state"] == "down") {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{report}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 
     let said = process.lines().join("\n");
     assert!(said.lines().count() > 5, "{said}");

@@ -45,6 +45,8 @@ mod oversize;
 mod ownership;
 mod payloads;
 mod people;
+#[path = "../prove/src/ports.rs"]
+mod ports;
 #[path = "../../crates/store/tests/story/postgres.rs"]
 #[expect(dead_code, reason = "the stories of the store do more to it")]
 mod postgres;

@@ -1,7 +1,7 @@
 //! nginx in front, with the very frontend-proxy.conf and nginx.conf that are deployed; only the two files beside them are the test's.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -100,7 +100,7 @@ pub async fn edge() -> TestApp {
 
 /// An address at which nobody listens.
 pub fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    crate::ports::free().unwrap()
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! A redis-server of a test's own, which can be killed, paused and started again, and into which others type.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ pub struct RedisServer {
 
 impl RedisServer {
     pub fn start() -> RedisServer {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::ports::free().unwrap().port();
         let mut server = RedisServer {
             port,
             directory: tempfile::tempdir().unwrap(),
@@ -32,12 +32,17 @@ impl RedisServer {
             .arg(self.directory.path())
             .stdout(Stdio::null())
             .spawn();
-        self.process = Some(process.expect("redis-server is installed"));
+        let mut process = process.expect("redis-server is installed");
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(process.try_wait().unwrap().is_none(), "redis-server ends at once");
             assert!(began.elapsed() < Duration::from_secs(10), "redis-server does not start");
             std::thread::sleep(Duration::from_millis(5));
         }
+        // Whoever answers there is ours, unless ours has found the port taken.
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(process.try_wait().unwrap().is_none(), "another server listens at the port of this one");
+        self.process = Some(process);
     }
 
     /// Ends it as a crash would.

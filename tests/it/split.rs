@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 use std::future::Future;
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -34,7 +33,7 @@ impl Deployment {
     pub async fn lay() -> Deployment {
         let name = format!("it_{}", uuid::Uuid::new_v4().simple());
         order(&format!("CREATE SCHEMA {name}")).await;
-        let redis_port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let redis_port = crate::ports::free().unwrap().port();
         let redis = Command::new("redis-server")
             .args(["--port", &redis_port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
             .stdout(Stdio::null())
@@ -207,13 +206,17 @@ async fn everyone_waits_for_the_schema_and_two_admins_bring_it_once() {
 #[tokio::test]
 async fn a_database_that_is_down_at_the_start_is_waited_for() {
     let deployment = Deployment::lay().await;
-    let gate = Gate::shut().await;
+    let mut gate = Gate::shut();
     let mut processes = Vec::new();
     for (name, role) in [("admin", Role::Admin), ("worker", Role::Worker), ("edge", Role::Realtime)] {
         let mut config = deployment.config(name);
         let behind = config.store.url.take().unwrap();
         let at = behind.find('@').unwrap();
         let slash = behind[at..].find('/').unwrap() + at;
+        gate.server = match &behind[at + 1..slash] {
+            server if server.contains(':') => server.to_owned(),
+            server => format!("{server}:5432"),
+        };
         config.store.url = Some(format!("{}@{}{}", &behind[..at], gate.address, &behind[slash..]));
         processes.push(roles::start(config, &BTreeSet::from([role])).await.expect("it starts without the database"));
     }
@@ -277,23 +280,30 @@ async fn a_deployment_holds_less_than_fifty_connections() {
 /// A door before the database: shut, nobody listens behind it.
 struct Gate {
     address: std::net::SocketAddr,
+    /// Host and port of the database behind it.
+    server: String,
 }
 
 impl Gate {
-    async fn shut() -> Gate {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        Gate { address }
+    fn shut() -> Gate {
+        Gate {
+            address: crate::ports::free().unwrap(),
+            server: String::new(),
+        }
     }
 
     /// From now on whatever comes goes through.
     fn open(&self) {
-        let address = self.address;
+        let listener = std::net::TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+        let server = self.server.clone();
         tokio::spawn(async move {
-            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
             loop {
                 let (mut client, _) = listener.accept().await.unwrap();
+                let server = server.clone();
                 tokio::spawn(async move {
-                    let mut server = tokio::net::TcpStream::connect("127.0.0.1:5432").await.unwrap();
+                    let mut server = tokio::net::TcpStream::connect(&server).await.unwrap();
                     drop(tokio::io::copy_bidirectional(&mut client, &mut server).await);
                 });
             }

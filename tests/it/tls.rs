@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -228,7 +228,7 @@ impl Drop for Killed {
 
 /// A Redis that speaks nothing but TLS, with a certificate for 127.0.0.1.
 fn redis(folder: &Path) -> (Killed, u16) {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = crate::ports::free().unwrap().port();
     let file = |name: &str| folder.join(name).display().to_string();
     let server = Command::new("redis-server")
         .args([

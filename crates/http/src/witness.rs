@@ -164,12 +164,12 @@ impl Witness {
         counted.pending.get_or_insert_with(first).count += 1;
     }
 
-    /// What is to be told now.
-    fn due(&self, now: Instant) -> Witnessed {
+    /// What is to be told now; at the end that is all there is.
+    fn due(&self, now: Instant, is_over: bool) -> Witnessed {
         let mut notes = self.lock();
         let mut denials = Vec::new();
         notes.denials.retain(|_, counted| {
-            if counted.told.is_some_and(|told| now.duration_since(told) < EVERY) {
+            if !is_over && counted.told.is_some_and(|told| now.duration_since(told) < EVERY) {
                 return true;
             }
             let Some(denial) = counted.pending.take() else { return false };
@@ -194,7 +194,7 @@ impl Witness {
             };
             // What could not be told goes first; the others are counted meanwhile.
             if untold.is_empty() {
-                untold = self.due(Instant::now());
+                untold = self.due(Instant::now(), is_over);
             }
             if !untold.is_empty() {
                 let why = match timeout(SEND_WITHIN, queue.send(Lane::Bulk, Work::Witnessed(untold.clone()).encode())).await {
@@ -260,17 +260,27 @@ mod tests {
     fn the_first_denial_is_told_at_once_and_the_same_again_a_minute_later_with_its_count() {
         let (witness, start) = (Witness::default(), Instant::now());
         deny(&witness, "GET /a", 1);
-        assert_eq!(counts(&witness.due(start)), [1]);
+        assert_eq!(counts(&witness.due(start, false)), [1]);
 
         for _ in 0..500 {
             deny(&witness, "GET /a", 1);
         }
         deny(&witness, "GET /b", 1);
-        assert_eq!(counts(&witness.due(start + LOOK)), [1], "the other one alone");
+        assert_eq!(counts(&witness.due(start + LOOK, false)), [1], "the other one alone");
 
-        assert_eq!(counts(&witness.due(start + EVERY)), [500]);
-        assert_eq!(counts(&witness.due(start + EVERY * 3)), [0; 0]);
+        assert_eq!(counts(&witness.due(start + EVERY, false)), [500]);
+        assert_eq!(counts(&witness.due(start + EVERY * 3, false)), [0; 0]);
         assert!(witness.lock().denials.is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[test]
+    fn at_the_end_everything_is_told() {
+        let (witness, start) = (Witness::default(), Instant::now());
+        deny(&witness, "GET /a", 1);
+        witness.due(start, false);
+        (0..7).for_each(|_| deny(&witness, "GET /a", 1));
+
+        assert_eq!(counts(&witness.due(start + LOOK, true)), [7]);
     }
 
     #[test]
@@ -280,7 +290,7 @@ mod tests {
             deny(&witness, &format!("GET /{}", number / 250), (number % 250) as u8);
         }
 
-        let told = witness.due(Instant::now());
+        let told = witness.due(Instant::now(), false);
 
         assert_eq!(told.denials.len(), DENIALS + 1);
         assert_eq!(counts(&told).iter().sum::<u64>(), 100_000);

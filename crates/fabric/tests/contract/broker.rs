@@ -1,7 +1,7 @@
 //! A rabbitmq-server of the tests' own, on ports of its own, that can be killed, blocked and started again.
 //! It ends with the process that started it, however that one ends, and its directory with it.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -54,7 +54,7 @@ fn certify(directory: &Path) {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    crate::ports::free().unwrap().port()
 }
 
 impl Broker {

@@ -132,7 +132,11 @@ async fn a_blocked_broker_is_noticed_and_work_goes_on() {
     let asked = Instant::now();
     let refused = queue.send(Lane::Urgent, text(4)).await;
     assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
-    assert!(asked.elapsed() < Duration::from_millis(50), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_millis(500),
+        "nobody waits for a confirm: {:?}",
+        asked.elapsed()
+    );
     let claim = receive_one(&queue).await;
     queue.settle(vec![(claim.id, Verdict::Ack)]).await.unwrap();
     // A failure cannot be stored anew now; it rests here, counted.

@@ -7,6 +7,8 @@ mod bus;
 mod cache;
 mod durability;
 mod faults;
+#[path = "../../../../tests/prove/src/ports.rs"]
+mod ports;
 mod queue;
 mod quotas;
 mod rabbitmq;

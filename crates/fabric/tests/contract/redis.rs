@@ -239,7 +239,11 @@ async fn a_server_that_stands_still_costs_no_more_than_the_limit_and_is_noticed(
     }
     let began = Instant::now();
     assert!(bus.publish(ONE, Bytes::from_static(b"{}")).await.is_err());
-    assert!(began.elapsed() < Duration::from_millis(50), "the fuse has blown: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < limit - Duration::from_millis(150),
+        "the fuse has blown: {:?}",
+        began.elapsed()
+    );
     is_told(&*tap, BusEvent::Away).await;
     let began = Instant::now();
     tap.subscribe(Topic::Monitor).await.unwrap();
@@ -350,7 +354,7 @@ async fn over_tls_a_server_is_believed_only_with_a_certificate_of_its_own_from_a
     let directory = tempfile::tempdir().unwrap();
     certificates(directory.path());
     let file = |name: &str| directory.path().join(name).display().to_string();
-    let tls_port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let tls_port = crate::ports::free().unwrap().port();
     let arguments = [
         "--tls-port",
         &tls_port.to_string(),

@@ -1,6 +1,5 @@
 //! A redis-server of a test's own, on a port of its own, that can be killed, paused and started again.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,7 +22,7 @@ impl Server {
 
     /// Starts with further arguments.
     pub(crate) async fn start_with(extra: &[&str]) -> Server {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::ports::free().unwrap().port();
         let mut server = Server {
             port,
             directory: tempfile::tempdir().unwrap(),

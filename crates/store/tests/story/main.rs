@@ -11,6 +11,8 @@ mod ledger;
 mod logins;
 mod merging;
 mod migrations;
+#[path = "../../../../tests/prove/src/ports.rs"]
+mod ports;
 mod postgres;
 mod purge;
 mod replica;
