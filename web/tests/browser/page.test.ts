@@ -40,6 +40,18 @@ function phase(page: Page, is: string, timeout = 30_000): Promise<void> {
   return page.locator(`header [data-phase="${is}"]`).waitFor({ timeout });
 }
 
+/** Of this one nothing more is heard while the other tests run; what is stale is looked for once a minute. */
+let silent: Service;
+
+beforeAll(async () => {
+  if (reason) return;
+  silent = await Service.start({ PIPECAST_RETENTION__STALE_AFTER: '1s' });
+  await run(silent, rocket, 'in_progress');
+});
+afterAll(async () => {
+  await silent?.remove();
+});
+
 describe.skipIf(reason)('the page', () => {
   let browser: Browser;
   let service: Service;
@@ -339,20 +351,17 @@ describe.skipIf(reason)('the page', () => {
 
 describe.skipIf(reason)('an execution of which nothing has been heard for long', () => {
   test('is marked, and its time stands still', async () => {
-    const service = await Service.start({ PIPECAST_RETENTION__STALE_AFTER: '1s' });
     const browser = await openBrowser();
     try {
-      await run(service, rocket, 'in_progress');
       for (const { options, said } of LOOKS) {
-        const { page, close } = await openPage(browser, service.url, options);
+        const { page, close } = await openPage(browser, silent.url, options);
         await row(page, 'acme/rocket').locator('.length', { hasText: said.silent }).waitFor({ timeout: 100_000 });
-        await page.goto(`${service.url}/executions/1`);
+        await page.goto(`${silent.url}/executions/1`);
         await page.getByRole('note').getByText(said.lost).waitFor();
         await close();
       }
     } finally {
       await browser.close();
-      await service.remove();
     }
   }, 150_000);
 });
