@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::gauge;
-use pipecast_http::Rate;
+use pipecast_http::{Allowance, Rate};
 use pipecast_model::Host;
 use pipecast_store::Reader;
 use pipecast_store::sealed::{Keyring, Keys, Kid};
@@ -35,7 +35,7 @@ pub struct Reading {
     reader: Reader,
     keys: Arc<Keys>,
     /// A short lock, and only for what is refused.
-    again: Mutex<Rate>,
+    again: Mutex<Allowance>,
 }
 
 impl Reading {
@@ -44,7 +44,7 @@ impl Reading {
             book,
             reader,
             keys,
-            again: Mutex::new(Rate::new(AGAIN_PER_SECOND, AGAIN_PER_SECOND, Instant::now())),
+            again: Mutex::new(Allowance::new(Rate::new(AGAIN_PER_SECOND, AGAIN_PER_SECOND))),
         }
     }
 
@@ -107,7 +107,7 @@ impl Reading {
     /// Reads one source again, where that has not been done too often. Says whether it is another one now. Asks the database the same,
     /// whether there is such a source or not, and whether it is configured or not.
     pub(super) async fn look_again(&self, host: Host, key: &str) -> bool {
-        let may = self.again.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let may = self.again.lock().unwrap_or_else(PoisonError::into_inner).take();
         if !may {
             return false;
         }

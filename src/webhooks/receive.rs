@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use metrics::{Counter, Histogram, counter, histogram};
 use pipecast_fabric::{Durability, Queue};
-use pipecast_http::{Code, Meter, Problem, Rate};
+use pipecast_http::{Allowance, Code, Meter, Problem, Rate};
 use pipecast_model::{Delivery, DeliveryId, Host, Lane, Refusal, SecretId, SecretKind, Timestamp, Work};
 use pipecast_store::Reader;
 use pipecast_store::sealed::Keys;
@@ -36,7 +36,7 @@ pub struct Receiver {
     lanes: config::webhooks::Lanes,
     send_deadline: Duration,
     /// How many refusals of each host may still go to the ledger. A short lock, never held over an await.
-    refusals: Mutex<HashMap<Host, Rate>>,
+    refusals: Mutex<HashMap<Host, Allowance>>,
     /// In the order of `Host::ALL`.
     measures: [Measures; Host::ALL.len()],
 }
@@ -85,7 +85,7 @@ impl Receiver {
             sources.iter().map(move |(key, secret)| (host, key.clone(), entry(secret)))
         });
         let book = Arc::new(Book::new(defaults.into_iter().chain(named)));
-        let rate = Rate::new(refusals_per_second, refusals_per_second, Instant::now());
+        let allowance = Allowance::new(Rate::new(refusals_per_second, refusals_per_second));
         Receiver {
             limits: Limits {
                 max_body,
@@ -96,7 +96,7 @@ impl Receiver {
             book,
             lanes,
             send_deadline,
-            refusals: Mutex::new(Host::ALL.map(|host| (host, rate.clone())).into()),
+            refusals: Mutex::new(Host::ALL.map(|host| (host, allowance)).into()),
             measures: Host::ALL.map(|host| Measures {
                 accepted: count(host, "accepted"),
                 seconds: histogram!("pipecast_webhook_seconds", "host" => host.word()),
@@ -193,7 +193,7 @@ impl Receiver {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_mut(&host)
-            .is_some_and(|rate| rate.take(Instant::now()));
+            .is_some_and(Allowance::take);
         if !may_note {
             return;
         }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::app::TestApp;
 use crate::binary::Process;
-use crate::http::Request;
 use crate::live::{app_with_a_run, run};
 use crate::redis::RedisServer;
 use crate::socket::Socket;
@@ -177,6 +176,7 @@ async fn each_layer_that_is_asked_for_a_status_is_counted() {
     while process.get(PATH).await.json()["status"] != "running" {
         assert!(began.elapsed() < Duration::from_secs(20), "it never shows");
     }
+    assert_eq!(process.get(PATH).await.json()["status"], "running");
     assert_eq!(process.get("/api/v1/pipelines/99/status/realtime").await.json()["status"], Value::Null);
 
     for (layer, result) in [("node", "hit"), ("node", "miss"), ("shared", "miss"), ("database", "miss")] {

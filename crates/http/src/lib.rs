@@ -35,7 +35,7 @@ pub use patch::{Field, Patch};
 pub use problem::{Code, Problem};
 pub use proxies::TrustedProxies;
 pub use query::{Query, Words};
-pub use rate::Rate;
+pub use rate::{Allowance, Rate};
 pub use site::Site;
 pub use sparse::{Fields, sparse};
 pub use visit::Visit;

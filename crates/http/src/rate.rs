@@ -1,5 +1,5 @@
 //! A rate with a burst: so many at once, then so many a second.
-//! Knows nothing of whom it limits: they keep one instant each, in this process only.
+//! Knows nothing of whom it limits: each keeps one instant, in this process only.
 
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,28 @@ impl Rate {
             *paid_until = owed_from + interval;
         }
         allowed
+    }
+}
+
+/// The rate of one, with its instant.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowance {
+    rate: Rate,
+    paid_until: Instant,
+}
+
+impl Allowance {
+    /// With the whole burst.
+    pub fn new(rate: Rate) -> Allowance {
+        Allowance {
+            rate,
+            paid_until: Instant::now(),
+        }
+    }
+
+    /// Takes one if there is one to take.
+    pub fn take(&mut self) -> bool {
+        self.rate.take(&mut self.paid_until, Instant::now())
     }
 }
 
