@@ -8,6 +8,7 @@ mod cache;
 mod durability;
 mod faults;
 #[path = "../../../../tests/prove/src/ports.rs"]
+#[expect(unreachable_pub, reason = "the same file is a public part of the proofs")]
 mod ports;
 mod queue;
 mod quotas;

@@ -12,6 +12,7 @@ mod logins;
 mod merging;
 mod migrations;
 #[path = "../../../../tests/prove/src/ports.rs"]
+#[expect(unreachable_pub, reason = "the same file is a public part of the proofs")]
 mod ports;
 mod postgres;
 mod purge;
