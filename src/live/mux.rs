@@ -96,7 +96,11 @@ impl Mux {
             }
             self.joining.retain(|other| *other != topic);
             match joined {
-                Ok(_) if connection.rights().is_some_and(|rights| !rights.may_watch(topic)) => {
+                Ok(listener)
+                    if connection
+                        .rights()
+                        .is_some_and(|rights| !rights.may_watch(topic, listener.feed().last().as_deref())) =>
+                {
                     denied(connection, &Problem::new(Code::Forbidden));
                     answers.push(no_access(cid, topic));
                 }

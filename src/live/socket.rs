@@ -246,8 +246,11 @@ impl Socket {
         match self.connection.news() {
             None => {}
             Some(News::Gone) => self.close(code::UNAUTHORIZED, "unauthorized"),
-            Some(News::Changed) => {
+            Some(news) => {
                 let lost = self.connection.withdraw();
+                if news == News::Changed {
+                    self.connection.show_anew();
+                }
                 if self.mux.is_none() && !lost.is_empty() {
                     self.close(code::FORBIDDEN, "forbidden");
                 }

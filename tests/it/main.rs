@@ -48,6 +48,7 @@ mod people;
 #[path = "../../crates/store/tests/story/postgres.rs"]
 #[expect(dead_code, reason = "the stories of the store do more to it")]
 mod postgres;
+mod privacy;
 mod process;
 mod proxy;
 mod rates;

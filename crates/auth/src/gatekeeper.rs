@@ -2,22 +2,25 @@
 //! Knows nothing of requests and sockets. The bus may tell it to ask sooner, and can tell it nothing else.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use moka::sync::Cache;
-use pipecast_model::{ProjectId, Timestamp};
+use pipecast_model::Timestamp;
 use pipecast_store::{Credential, Error, Reader};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::homes::{Homes, Thing};
+use crate::homes::Homes;
 use crate::internal::Internal;
 use crate::jwt::{Audience, Claims, PublicKey};
 use crate::verifiers::Verifiers;
 use crate::{Badge, Bearing, secret};
+
+mod sight;
 
 /// How long it is believed how somebody stands. With the time of one reading it stays under the five seconds that are promised.
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -99,6 +102,8 @@ pub struct Gatekeeper {
     held: Mutex<Vec<Weak<Badge>>>,
     internal: Internal,
     homes: Homes,
+    /// The edition of what is internal that those who are looked after were told of.
+    told_internal: AtomicU64,
     changed: watch::Sender<u64>,
 }
 
@@ -115,6 +120,7 @@ impl Gatekeeper {
             found: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             badges: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             held: Mutex::default(),
+            told_internal: AtomicU64::new(0),
             changed: watch::Sender::new(0),
         })
     }
@@ -254,25 +260,6 @@ impl Gatekeeper {
         Ok(badge.note(bearer.map(Bearing::from), begun))
     }
 
-    /// Whether its bearer sees a project, by what was known last.
-    pub fn sees(&self, bearing: &Bearing, project: ProjectId) -> bool {
-        use pipecast_model::Permission::PipelinesRead;
-        bearing.grants.may_in(PipelinesRead, project) || (bearing.grants.sees_internal() && self.internal.contains(project))
-    }
-
-    /// The project of a thing; `None` where there is no such thing.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn home(&self, thing: Thing) -> Result<Option<ProjectId>, Error> {
-        self.homes.find(thing).await
-    }
-
-    /// The same where it is known without asking.
-    pub fn known_home(&self, thing: Thing) -> Option<ProjectId> {
-        self.homes.known(thing)
-    }
-
     /// Looks after a badge for as long as anybody has it: its changes are then seen within `FRESH_FOR` and a round.
     pub fn hold(&self, badge: &Arc<Badge>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -318,7 +305,12 @@ impl Gatekeeper {
     }
 
     async fn round(&self, held: &[Arc<Badge>]) {
-        if self.internal.refresh().await.unwrap_or(false) {
+        if let Err(error) = self.internal.refresh().await {
+            tracing::debug!(%error, "cannot look now what is internal");
+        }
+        // Also where a request has found it out between two rounds.
+        let edition = self.internal.edition();
+        if self.told_internal.swap(edition, Ordering::Relaxed) != edition {
             held.iter().for_each(|badge| badge.stir());
         }
         let due = futures_util::stream::iter(held).filter(|badge| std::future::ready(badge.fresh(ROUND).is_none()));

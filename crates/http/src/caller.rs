@@ -206,7 +206,7 @@ impl Known {
         if self.bearing.grants.may_in(permission, project) {
             return Ok(());
         }
-        match self.gatekeeper.sees(&self.bearing, project) {
+        match self.gatekeeper.sees_project(&self.bearing, project) {
             true => Err(self.forbidden(permission)),
             false => Err(Problem::no_such("project", project)),
         }
@@ -249,14 +249,9 @@ impl Known {
             Subject::Execution(id) => (Thing::Execution(id), Problem::no_such("execution", id)),
             Subject::Job(id) => (Thing::Job(id), Problem::no_such("job", id)),
         };
-        let home = match self.gatekeeper.known_home(thing) {
-            Some(home) => Some(home),
-            None => self.gatekeeper.home(thing).await?,
-        };
-        if home.is_some_and(|home| self.gatekeeper.sees(&self.bearing, home)) {
-            Ok(())
-        } else {
-            Err(unseen)
+        match self.gatekeeper.sees(&self.bearing, thing).await? {
+            true => Ok(()),
+            false => Err(unseen),
         }
     }
 }

@@ -30,7 +30,7 @@ pub use id::{DeliveryId, ExecutionId, JobId, PipelineId, ProjectId, SecretId, Se
 pub use job::{Job, Step};
 pub use pipeline::{Pipeline, Project};
 pub use place::ProjectPlace;
-pub use rights::{Permission, Role, Visibility};
+pub use rights::{Permission, PipelineVisibility, Role, Visibility};
 pub use source::{SecretKind, Source, SourceSecret};
 pub use status::{Status, StatusFact};
 pub use time::Timestamp;

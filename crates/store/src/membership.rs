@@ -64,7 +64,7 @@ impl Reader {
     pub async fn list_memberships(&self, query: &MembershipQuery) -> Result<Vec<Membership>> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_memberships!("WHERE TRUE"));
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_projects(&mut sql, "j");
             if let Some(project) = query.project {
                 sql.push(" AND m.project_id = ").push_bind(project);
             }

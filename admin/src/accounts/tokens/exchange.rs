@@ -90,7 +90,7 @@ impl Accounts {
             let project = match &line.project {
                 Some(place) => {
                     let there = self.reader.find_project_at(place).await?;
-                    there.filter(|project| self.gatekeeper.sees(asking, *project))
+                    there.filter(|project| self.gatekeeper.sees_project(asking, *project))
                 }
                 None => None,
             };

@@ -101,7 +101,7 @@ impl DeliveryQuery {
     {
         if self.sight != Sight::All {
             sql.push(" AND EXISTS (SELECT 1 FROM projects j WHERE j.id = d.project_id");
-            self.sight.limit(sql, "j");
+            self.sight.limit_to_projects(sql, "j");
             sql.push(")");
         }
         if let Some(host) = self.host {

@@ -76,7 +76,7 @@ impl Reader {
     pub async fn list_pipelines(&self, query: &PipelineQuery) -> Result<Vec<(Timestamp, Pipeline)>> {
         let views: Vec<PipelineView> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_pipelines!("WHERE p.archived_at IS NULL AND j.archived_at IS NULL"));
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_pipelines(&mut sql, "j", "p");
             if let Some(host) = query.host {
                 sql.push(" AND s.host = ").push_bind(host.word());
             }

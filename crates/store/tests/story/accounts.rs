@@ -216,7 +216,7 @@ async fn a_list_shows_what_its_reader_sees() {
         assert_eq!(seen(Sight::NOTHING).await, [0; 0], "{engine:?}");
         assert_eq!(seen(projects(&[3], false)).await, [3]);
         assert_eq!(seen(projects(&[1], true)).await, [1, 2]);
-        assert_eq!(open.reader.list_internal_projects().await.unwrap(), [ProjectId(2)]);
+        assert_eq!(open.reader.list_internal_projects().await.unwrap(), [(ProjectId(2), None)]);
     }
 }
 

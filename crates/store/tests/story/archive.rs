@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use pipecast_model::{ChangeFacts, Host, ProjectId, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
+use pipecast_model::{ChangeFacts, Host, PipelineId, PipelineVisibility, ProjectId, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
 use pipecast_store::archive::{Kind, Load, Over, Snapshot, Table, Value};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{Error, Options, TargetFields};
+use pipecast_store::{Error, Options, PipelineChange, TargetFields};
 
 use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, run};
 
@@ -103,6 +103,12 @@ async fn full(engine: Engine) -> Open {
     tx.note_refusal(&refusal).await.unwrap();
     crate::accounts::fill(&mut tx).await;
     tx.audit(Entry::new(By::system(), "source.create").on("source", 1, "a \"label\" 🚀"));
+    let private = PipelineChange {
+        given_name: Some("Nightly".into()),
+        visibility: PipelineVisibility::Private,
+        archived_at: None,
+    };
+    tx.change_pipeline(PipelineId(1), 1, &private).await.unwrap().unwrap();
     let project = ProjectId(1);
     tx.create_retention_policy(project, Some(1), None).await.unwrap();
     tx.write_setting("log.filter", Some("debug"), 0, None).await.unwrap();

@@ -12,6 +12,7 @@ mod logins;
 mod merging;
 mod migrations;
 mod postgres;
+mod privacy;
 mod purge;
 mod replica;
 mod retention;
