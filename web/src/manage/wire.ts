@@ -234,6 +234,8 @@ export interface Pipeline {
   name: string;
   given_name: string | null;
   told_name: string;
+  /** `project`: as its project; `private`. */
+  visibility: string;
   archived: boolean;
 }
 

@@ -3,7 +3,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { asAdmin, comeIn, setUp } from './admin';
+import { ADMIN, asAdmin, comeIn, setUp } from './admin';
 import { missing, openBrowser, SCREENSHOTS } from './browser';
 import { lookAt } from './looks';
 import { run } from './play';
@@ -121,6 +121,21 @@ describe.skipIf(reason)('the managing part looks right', () => {
       await page.locator('.page form input:not([type=number])').last().fill('acme on GitHub');
       await page.keyboard.press('Enter');
       await page.locator('[data-is="waiting"] .more').filter({ hasText: /\S/ }).waitFor();
+    });
+  }, 300_000);
+
+  test('with pipelines', async () => {
+    const told = { id: 991, repository: 'acme/rocket', workflow: 'Nightly measurements of everything that flies', number: 1, began: 90 };
+    await run(service, told, 'success');
+    const listed = (): Promise<{ items: { id: number }[] }> => asAdmin(service, 'GET', '/pipelines?q=Nightly');
+    await expect.poll(async () => (await listed()).items.length, { timeout: 10_000 }).toBe(1);
+    await asAdmin(service, 'PATCH', `/pipelines/${(await listed()).items[0]!.id}`, { visibility: 'private' }, ADMIN, '"v1"');
+
+    await inEveryLook('pipelines', '/manage/pipelines', (page) => page.locator('.rows .tag').first().waitFor());
+    await inEveryLook('pipelines-change', '/manage/pipelines', async (page) => {
+      await page.locator('.rows li').first().waitFor();
+      await page.locator('.rows li button').first().click();
+      await page.locator('dialog[open] input[type=radio]').first().waitFor();
     });
   }, 300_000);
 
