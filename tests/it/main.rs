@@ -32,6 +32,7 @@ mod http;
 mod keys;
 mod leaks;
 mod ledger;
+mod lifetimes;
 mod limits;
 mod lines;
 mod live;
