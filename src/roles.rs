@@ -185,6 +185,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     if plays(Role::Admin) {
         let accounts = Arc::new(people::accounts(&auth, &reader, &writer, &gatekeeper, &keys)?);
         desk = Some(Desk::open(&base, Arc::clone(&accounts), &reader, &writer, &queue, &keys));
+        tasks.start("logins", people::watch_logins(Arc::clone(&accounts), awaited.clone(), workers.clone()));
         tasks.start("setup", people::offer_setup(accounts, log.format, awaited.clone(), workers.clone()));
     }
     // Before anything counts.

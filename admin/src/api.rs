@@ -99,13 +99,22 @@ impl From<Error> for Problem {
             Error::Stale(version) => stale(version),
             Error::LastAdmin => Problem::new(Code::Conflict).detail("this is the last admin who may come in; make another one first"),
             Error::FactorExists => Problem::new(Code::Conflict).detail("there is a second factor already; take it away first"),
+            Error::NotOffered => Problem::new(Code::NotFound).detail("no secret was offered within the last ten minutes, or another one since; begin anew"),
+            Error::ShortAlone => Problem::new(Code::Forbidden)
+                .detail("this password has fewer than 15 characters, and no second factor is asked for besides any more; an admin has to give you another one"),
+            Error::ShortWithout => {
+                Problem::new(Code::Conflict).detail("your password has fewer than 15 characters, which is too short without a second factor; change it first")
+            }
+            Error::Replaced(heir) => {
+                Problem::new(Code::Conflict).detail(format!("the token {heir} has taken its place and is good; replace that one, or end it first"))
+            }
             Error::Beyond(permissions) => {
                 let words: Vec<_> = permissions.iter().map(|permission| permission.word()).collect();
                 let detail = format!("you may not do this there yourself: {}", words.join(", "));
                 Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
             }
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
-            Error::OtherRequest(error) => error.into(),
+            Error::Key(error) => error.into(),
             Error::Store(error) => error.into(),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipecast_admin::exchange::{Action, Need, Rehearsal};
-use pipecast_admin::once::{Answer, Once};
+use pipecast_admin::once::{Answer, KeyRefused, Once};
 use pipecast_admin::sources::exchange::Line;
 use pipecast_admin::sources::{Error, Rotation, Sources, Wanted, WantedSecret};
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
@@ -118,7 +118,7 @@ async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_th
         (first.again, again.again, &first.location, &first.body),
         (false, true, &again.location, &again.body)
     );
-    assert!(matches!(desk.make("b", Some(&once("b"))).await, Err(Error::OtherRequest(_))));
+    assert!(matches!(desk.make("b", Some(&once("b"))).await, Err(Error::Key(KeyRefused::OtherRequest))));
     let secret = first.body["secret"].as_str().unwrap();
     assert_eq!(desk.believed(id_of(&first)).await, [secret]);
     let source = desk.source(id_of(&first)).await;

@@ -13,7 +13,7 @@ use tracing::warn;
 
 use super::attempts::Failure;
 use super::generation::{self, Verdict};
-use super::{Accounts, Error, after};
+use super::{Accounts, Error, after, is_short_alone};
 
 /// How long a ticket is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
@@ -53,7 +53,7 @@ impl Accounts {
     /// `network` is where failures are counted besides; `None` where nobody here knows.
     ///
     /// # Errors
-    /// `Refused`, `SecondFactor`, `Wait`, `Busy`.
+    /// `Refused`, `SecondFactor`, `ShortAlone`, `Wait`, `Busy`.
     pub async fn log_in(&self, typed: Typed<'_>, network: Option<IpAddr>, from: &By) -> Result<Opened, Error> {
         let subjects = Subjects::of(typed.name, network);
         let _turn = self.attempt(&subjects.all()).await?;
@@ -62,23 +62,31 @@ impl Accounts {
         let known = login.as_ref().map(|login| login.id);
         let is_right = self.verify(phc, typed.password).await?;
         let Some(login) = login.filter(|_| is_right) else {
-            self.refused(known, &subjects.all(), from).await?;
+            self.refused(known, "", &subjects.all(), from).await?;
             return Err(Error::Refused);
         };
         let factor = Subject::Factor(login.id);
         if login.has_totp {
-            let code = typed.code.ok_or(Error::SecondFactor)?;
+            let Some(code) = typed.code else {
+                metrics::counter!("pipecast_logins_total", "outcome" => "code_missing").increment(1);
+                self.asked.note(&subjects.pair, login.id, from, Timestamp::now());
+                return Err(Error::SecondFactor);
+            };
             // By whoever has the password, from wherever: so it cannot be tried from many networks at once.
             let _turn = self.attempt(&[&factor]).await?;
             if !self.takes_code(login.id, code).await? {
                 let counted = [&[&factor][..], &subjects.all()].concat();
-                self.refused(known, &counted, from).await?;
+                self.refused(known, "wrong code", &counted, from).await?;
                 return Err(Error::SecondFactor);
             }
+        } else if is_short_alone(typed.password) {
+            // Its owner had a second factor when they took it, and somebody has taken that away.
+            self.refused(known, "password too short", &subjects.all(), from).await?;
+            return Err(Error::ShortAlone);
         }
         let opened = self.open(&login, &[&subjects.pair, &factor], from).await;
         if matches!(opened, Err(Error::Refused)) {
-            self.refused(known, &subjects.all(), from).await?;
+            self.refused(known, "", &subjects.all(), from).await?;
         }
         let opened = opened?;
         self.renew_hash(&login, typed.password).await;
@@ -213,11 +221,12 @@ impl Accounts {
     }
 
     /// Counts a failed login, whether there is such an account or not.
-    async fn refused(&self, user: Option<UserId>, subjects: &[&Subject], from: &By) -> Result<(), Error> {
+    async fn refused(&self, user: Option<UserId>, why: &'static str, subjects: &[&Subject], from: &By) -> Result<(), Error> {
         metrics::counter!("pipecast_logins_total", "outcome" => "refused").increment(1);
         let failure = Failure {
             action: "session.open",
             user,
+            why,
             subjects,
         };
         self.note_failure(failure, from).await
@@ -244,7 +253,7 @@ impl Accounts {
 
 /// That somebody still has the password and the factor that they were verified by, and may come in. They are locked until the transaction
 /// ends, so whoever changes that now ends the session that is opened here too.
-async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
+pub(super) async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
     match tx.hold_login(verified.id).await? {
         // The same password may have been hashed anew.
         Some(now) if now.is_disabled || now.password_changed_at != verified.password_changed_at => Err(Error::Refused),

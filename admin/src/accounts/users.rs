@@ -5,11 +5,12 @@ use pipecast_auth::Shown;
 use pipecast_auth::throttle::Subject;
 use pipecast_model::{Role, SessionId, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{Ended, NewUser, Tx, User};
+use pipecast_store::{Ended, Login, NewUser, Tx, User};
 use serde_json::{Value, json};
 
 use super::attempts::Failure;
-use super::{Accounts, Error, Owner};
+use super::entry::check_still;
+use super::{Accounts, Error, Owner, check};
 use crate::once::{self, Answer, Once};
 
 mod exchange;
@@ -27,20 +28,35 @@ pub struct Person<'a> {
     pub session: SessionId,
 }
 
+impl Person<'_> {
+    /// That they still are who they were verified as, in a session that is still open: an admin who takes both from a thief meanwhile is not undone by what
+    /// the thief began before. Their row is locked until the transaction ends.
+    ///
+    /// # Errors
+    /// `Refused`, `SecondFactor`, `Ended`.
+    pub(super) async fn check_still(&self, tx: &mut Tx, verified: &Login) -> Result<(), Error> {
+        check_still(tx, verified).await?;
+        match tx.has_session(self.session).await? {
+            true => Ok(()),
+            false => Err(Error::Ended),
+        }
+    }
+}
+
 /// Whose password is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+#[derive(Clone, Copy)]
+enum Whose<'a> {
     /// That of somebody else, who may have lost it to another: nothing that they came in with is good any more.
     Anothers,
-    /// One's own, in this session, which goes on.
-    Own(SessionId),
+    /// One's own, as whoever was verified so, in this session, which goes on.
+    Own(Person<'a>, &'a Login),
 }
 
 impl Accounts {
     /// Makes an account, once for each key of a client; `shape` makes the body of the answer.
     ///
     /// # Errors
-    /// `NameTaken`, `Weak`, `Guessable`, `Busy`, `OtherRequest`.
+    /// `NameTaken`, `Weak`, `Guessable`, `Busy`, `Key`.
     pub async fn create_user(
         &self,
         mut user: NewUser,
@@ -101,24 +117,25 @@ impl Accounts {
     /// Gives oneself another password, for which one has to know the one before. All other sessions end; tokens stay.
     ///
     /// # Errors
-    /// `Refused`, `Wait`, `Weak`, `Guessable`, `Busy`.
+    /// `Refused`, `Wait`, `Weak`, `Guessable`, `Busy`, `Ended`.
     pub async fn change_password(&self, person: Person<'_>, before: &str, password: &Shown, by: By) -> Result<(), Error> {
-        self.confirm_password(person, before, &by).await?;
-        self.put_password(person.user, password, Whose::Own(person.session), by).await
+        let verified = self.confirm_password(person, before, &by).await?;
+        self.put_password(person.user, password, Whose::Own(person, &verified), by).await
     }
 
-    async fn put_password(&self, id: UserId, password: &Shown, whose: Whose, by: By) -> Result<(), Error> {
+    async fn put_password(&self, id: UserId, password: &Shown, whose: Whose<'_>, by: By) -> Result<(), Error> {
         let user = self.reader.find_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
-        let owner = Owner {
-            name: &user.name,
-            email: user.email.as_deref(),
-            has_totp: user.has_totp,
-        };
-        let phc = self.hash(password.expose(), owner).await?;
+        let phc = self.hash(password.expose(), owner(&user)).await?;
         let mut tx = self.writer.begin().await?;
+        if let Whose::Own(person, verified) = whose {
+            person.check_still(&mut tx, verified).await?;
+        }
+        // Hashing takes its time, and a factor may have gone meanwhile beside which a shorter one would do.
+        let user = tx.hold_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
+        check(password.expose(), &owner(&user))?;
         tx.set_password(id, &phc).await?;
         match whose {
-            Whose::Own(session) => drop(tx.end_sessions(id, Some(session), Ended::Password).await?),
+            Whose::Own(person, _) => drop(tx.end_sessions(id, Some(person.session), Ended::Password).await?),
             Whose::Anothers => {
                 tx.end_sessions(id, None, Ended::Password).await?;
                 tx.revoke_tokens(id).await?;
@@ -130,21 +147,25 @@ impl Accounts {
         Ok(())
     }
 
-    /// That somebody who has a session also knows the password. Whoever has stolen the session guesses no faster than at a login, and keeps
-    /// nobody from logging in by that.
+    /// That somebody who has a session also knows the password; as what they were verified, for whatever is changed by that. Whoever has stolen the
+    /// session guesses no faster than at a login, and keeps nobody from logging in by that.
     ///
     /// # Errors
     /// `Refused`, `Wait`, `Busy`.
-    pub async fn confirm_password(&self, person: Person<'_>, password: &str, by: &By) -> Result<(), Error> {
+    pub async fn confirm_password(&self, person: Person<'_>, password: &str, by: &By) -> Result<Login, Error> {
         let subject = Subject::Confirmation(person.session);
         let _turn = self.attempt(&[&subject]).await?;
-        let phc = self.reader.find_password(person.user).await?;
-        if self.verify(phc.as_deref(), password).await? {
-            return self.forget_failures(&subject).await;
+        let login = self.reader.find_login_of(person.user).await?;
+        let phc = login.as_ref().filter(|login| !login.is_disabled).and_then(|login| login.password.as_deref());
+        let is_right = self.verify(phc, password).await?;
+        if let Some(login) = login.filter(|_| is_right) {
+            self.forget_failures(&subject).await?;
+            return Ok(login);
         }
         let failure = Failure {
             action: "password.confirm",
             user: Some(person.user),
+            why: "",
             subjects: &[&subject, &Subject::account(person.name)],
         };
         self.note_failure(failure, by).await?;
@@ -162,6 +183,15 @@ impl Accounts {
         tx.commit().await?;
         self.gatekeeper.forget();
         Ok(ended)
+    }
+}
+
+/// Whose password it is to be.
+fn owner(user: &User) -> Owner<'_> {
+    Owner {
+        name: &user.name,
+        email: user.email.as_deref(),
+        has_totp: user.has_totp,
     }
 }
 

@@ -118,7 +118,7 @@ enum Order {
     responses(
         (status = 201, body = Granted),
         (status = 401, body = ProblemBody, description = "`login_refused`, or `second_factor` where a code is needed"),
-        (status = 403, body = ProblemBody, description = "From a page of another site"),
+        (status = 403, body = ProblemBody, description = "From a page of another site; or the password is right and has fewer than 15 characters, and no second factor is asked for besides any more"),
         (status = 422, body = ProblemBody),
         (status = 429, body = ProblemBody, description = "Too many have failed; `Retry-After` says how long to wait"),
     )

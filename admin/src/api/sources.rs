@@ -196,6 +196,7 @@ async fn list_sources(_: May<SourcesManage>, filter: Query<Filter>, sources: web
         (status = 201, body = MadeShape),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The first request with this key is still under way"),
         (status = 422, body = ProblemBody),
         (status = 503, body = ProblemBody, description = "There is no key to seal the secret with"),
     )
@@ -356,7 +357,7 @@ impl From<Error> for Problem {
             Error::Configured => Problem::new(Code::Conflict).detail("the source stands in the configuration; change it there"),
             Error::Full => Problem::new(Code::Conflict).detail("two secrets are live already; end the older one first, or rotate with `overlap_hours` 0"),
             Error::Secret(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/secret", "unfit", why)]),
-            Error::OtherRequest(error) => error.into(),
+            Error::Key(error) => error.into(),
             Error::KeyTaken => Problem::new(Code::Conflict).faults(vec![Fault::new("/key", "taken", "another source has this key")]),
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
             Error::Store(error) => error.into(),

@@ -206,7 +206,11 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
     tag = "tokens",
     params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day")),
     request_body = NewToken,
-    responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses(
+        (status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The first request with this key is still under way"),
+        (status = 422, body = ProblemBody),
+    )
 )]
 #[post("/tokens")]
 async fn create_token(
@@ -322,7 +326,7 @@ async fn revoke_token(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Makes a token that takes the place of this one, which is good for some hours besides.
+/// Makes a token that takes the place of this one, for as long as this one was made for. This one is good for some hours besides.
 #[utoipa::path(
     tag = "tokens",
     params(
@@ -330,7 +334,11 @@ async fn revoke_token(
         ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day"),
     ),
     request_body = Rotation,
-    responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses(
+        (status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "It was replaced, by one that is good; or the first request with this key is still under way"),
+        (status = 422, body = ProblemBody),
+    )
 )]
 #[post("/tokens/{token_id}/rotate")]
 async fn rotate_token(

@@ -176,7 +176,7 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
         (status = 201, body = Shape),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "The name is taken"),
+        (status = 409, body = ProblemBody, description = "The name is taken, or the first request with this key is still under way"),
         (status = 422, body = ProblemBody),
     )
 )]

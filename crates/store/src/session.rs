@@ -116,6 +116,19 @@ impl Reader {
             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("read a session")
     }
+
+    /// Whether a user has opened a session from this address since then.
+    pub async fn has_opened_session(&self, user: UserId, since: Timestamp, ip: Option<&str>) -> Result<bool> {
+        const SQL: &str = "SELECT count(*) FROM sessions WHERE user_id = $1 AND created_at >= $2 AND coalesce(ip, '') = $3";
+        let opened: i64 = on!(&self.on, |db| sqlx::query_scalar(SQL)
+            .bind(user)
+            .bind(since)
+            .bind(ip.unwrap_or_default())
+            .fetch_one(db)
+            .await)
+        .attempted("look whether a session was opened")?;
+        Ok(opened > 0)
+    }
 }
 
 impl Tx {
@@ -198,6 +211,18 @@ impl Tx {
     pub async fn touch_session(&mut self, id: SessionId, now: Timestamp) -> Result<()> {
         const SQL: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(now).execute(&mut **db).await.map(drop)).attempted("note that a session goes on")
+    }
+
+    /// Whether a session is open, as this transaction sees it: whoever ends all those of a user holds the user's row before.
+    pub async fn has_session(&mut self, id: SessionId) -> Result<bool> {
+        const SQL: &str = "SELECT count(*) FROM sessions WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        let open: i64 = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(id)
+            .bind(Timestamp::now())
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("look whether a session is open")?;
+        Ok(open > 0)
     }
 
     /// Ends a session; `false` where it had ended.

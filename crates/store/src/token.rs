@@ -170,6 +170,23 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **db).await).attempted("read a token")
     }
 
+    /// All tokens that have taken the place of one, and those that have taken theirs, good or not.
+    pub async fn list_heirs(&mut self, of: &ApiToken) -> Result<Vec<ApiToken>> {
+        // A token that takes the place of another one is the same user's, by whom they are found.
+        const SQL: &str = select_tokens!(
+            "WHERE t.id IN (
+                WITH RECURSIVE heirs (id) AS (
+                    SELECT a.id FROM api_tokens a WHERE a.user_id = $1 AND a.rotated_from = $2
+                    UNION SELECT a.id FROM api_tokens a JOIN heirs h ON a.rotated_from = h.id WHERE a.user_id = $1
+                )
+                SELECT id FROM heirs
+            )
+            ORDER BY t.created_at, t.id"
+        );
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(of.user_id).bind(of.id).fetch_all(&mut **db).await)
+            .attempted("list what has taken the place of a token")
+    }
+
     /// Writes the name and the end of a token, and counts its version up.
     pub async fn write_token(&mut self, token: &ApiToken) -> Result<()> {
         const SQL: &str = "UPDATE api_tokens SET (name, expires_at, revoked_at, version) = ($2, $3, $4, version + 1) WHERE id = $1";

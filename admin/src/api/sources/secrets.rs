@@ -53,7 +53,7 @@ struct NewSecret {
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "Two secrets are live already, or it stands in the configuration"),
+        (status = 409, body = ProblemBody, description = "Two secrets are live already, it stands in the configuration, or the first request with this key is still under way"),
         (status = 412, body = ProblemBody),
         (status = 422, body = ProblemBody),
         (status = 428, body = ProblemBody),

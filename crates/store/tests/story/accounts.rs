@@ -74,8 +74,8 @@ pub(crate) async fn fill(tx: &mut Tx) {
     tx.note_login_failure("account ada", Timestamp::now(), Anew::IfLastBefore(Timestamp(0)))
         .await
         .unwrap();
-    assert!(tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap());
-    tx.confirm_totp(user, 17).await.unwrap();
+    let offered = tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap().unwrap();
+    assert!(tx.confirm_totp(&offered, 17).await.unwrap());
     tx.replace_recovery_codes(user, &[[5; 32]]).await.unwrap();
 }
 
@@ -228,8 +228,8 @@ async fn the_secret_of_an_app_is_sealed_for_its_user_and_wrapped_anew_with_the_o
         let ring = Keyring::generate();
         let mut tx = open.writer.begin().await.unwrap();
         let other = tx.create_user(&new_user("bob", None)).await.unwrap().unwrap();
-        assert!(tx.offer_totp(user, SECRET, &ring).await.unwrap());
-        assert!(tx.offer_totp(other, b"another secret of 20", &ring).await.unwrap());
+        assert!(tx.offer_totp(user, SECRET, &ring).await.unwrap().is_some());
+        assert!(tx.offer_totp(other, b"another secret of 20", &ring).await.unwrap().is_some());
         tx.commit().await.unwrap();
         let opened = async |user, ring: &Keyring| open.reader.find_totp(user).await.unwrap().unwrap().open(ring).map(|plain| plain.to_vec());
 

@@ -344,7 +344,7 @@ async fn what_is_kept_for_a_key_is_sealed_and_belongs_to_who_asked() {
                     "new".to_owned()
                 }
                 Known::Answered(answer) => answer.as_text().unwrap().to_owned(),
-                Known::Older => panic!("no build from before was here"),
+                Known::Older | Known::UnderWay => panic!("no build from before was here, and nobody else"),
             };
             tx.commit().await.unwrap();
             told
