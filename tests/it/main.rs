@@ -57,6 +57,7 @@ mod proxy;
 mod rates;
 mod reconnect;
 mod redis;
+mod rotation;
 mod secrets;
 mod sessions;
 mod shape;
