@@ -31,7 +31,7 @@ pub enum Subject {
     Address(String),
     /// An account. It makes nobody wait.
     Account(String),
-    /// Codes of somebody whose password was right.
+    /// Codes of somebody whose password was right, and the first ones of an app that they turn on.
     Factor(UserId),
     /// Passwords inside a session.
     Confirmation(SessionId),
