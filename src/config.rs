@@ -18,6 +18,7 @@ mod watch;
 pub mod webhooks;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -107,6 +108,9 @@ impl Config {
             || self.auth.session_lifetime < self.auth.refresh_lifetime
         {
             return impossible("auth.access_lifetime, auth.refresh_lifetime and auth.session_lifetime have to grow in this order");
+        }
+        if !(Duration::from_secs(60)..=Duration::from_secs(3600)).contains(&self.auth.confirmed_for) {
+            return impossible("auth.confirmed_for is not between 1m and 1h");
         }
         if self.auth.cost().memory_kib < 8 || self.auth.password_passes == 0 {
             return impossible("auth.password_memory is less than 8KiB or auth.password_passes is 0, which is no hash");

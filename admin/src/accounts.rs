@@ -13,6 +13,7 @@ use pipecast_store::{Reader, Writer};
 use crate::once::OtherRequest;
 
 mod attempts;
+mod confirmation;
 mod entry;
 mod factor;
 mod generation;
@@ -22,11 +23,11 @@ mod setup;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
+pub use confirmation::{Person, Proved, Retyped};
 pub use entry::{Opened, TICKET_LIFETIME, Typed};
 pub use members::NotAdded;
 pub use setup::Founder;
 pub use tokens::Wanted;
-pub use users::Person;
 
 use attempts::Turns;
 use keyring::Keyring;

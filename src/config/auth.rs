@@ -20,6 +20,9 @@ pub struct Auth {
     /// When a session ends in any case.
     #[serde(deserialize_with = "value::duration")]
     pub session_lifetime: Duration,
+    /// How long after a login, or after having proved anew who they are, somebody may touch keys, roles and secrets.
+    #[serde(deserialize_with = "value::duration")]
+    pub confirmed_for: Duration,
     /// Memory that one password takes to check.
     #[serde(deserialize_with = "value::size")]
     pub password_memory: u64,

@@ -66,9 +66,9 @@ pub(super) fn of_request(here: &Here, caller: Caller, request: &HttpRequest) -> 
 
 async fn by_token(here: &Here, request: &HttpRequest, token: &str) -> Result<Entry, Problem> {
     let gatekeeper = &here.settings.gatekeeper;
-    let (badge, bearing) = gatekeeper.admit(Presented::Bearer(token)).await?;
-    witness::note_use(request, &badge);
-    let known = Known::new(gatekeeper.clone(), badge, bearing);
+    let entrant = gatekeeper.admit(Presented::Bearer(token)).await?;
+    witness::note_use(request, &entrant.badge);
+    let known = Known::new(gatekeeper.clone(), entrant);
     Ok(Entry {
         rights: Some(Rights::of(&known, end_of(gatekeeper, token))),
         caller: Caller::Known(known),
@@ -93,8 +93,7 @@ async fn by_ticket(here: &Here, request: &HttpRequest, ticket: &str) -> Result<E
     if !is_first.map_err(unavailable)? {
         return Err(Refusal::Invalid.into());
     }
-    let (badge, bearing) = gatekeeper.admit_as(Credential::Session(session)).await?;
-    let known = Known::new(gatekeeper.clone(), badge, bearing);
+    let known = Known::new(gatekeeper.clone(), gatekeeper.admit_as(Credential::Session(session)).await?);
     Ok(Entry {
         rights: Some(Rights::of(&known, None)),
         caller: Caller::Known(known),

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use pipecast_auth::homes::Thing;
-use pipecast_auth::{Badge, Bearing, Gatekeeper};
+use pipecast_auth::{Badge, Bearing, Entrant, Gatekeeper, Proof};
 use pipecast_http::{Caller, Known};
 use pipecast_model::{Permission, Timestamp, Topic, UserId};
 use pipecast_store::Sight;
@@ -17,6 +17,7 @@ pub struct Rights {
     badge: Arc<Badge>,
     gatekeeper: Arc<Gatekeeper>,
     bearing: Arc<Bearing>,
+    proof: Proof,
     /// The changes of the badge that have been looked at.
     seen: u32,
     /// When the token that was shown ends, apart from its session.
@@ -41,6 +42,7 @@ impl Rights {
             seen: known.badge().changes().wrapping_sub(1),
             bearing: Arc::new(known.bearing().clone()),
             badge: Arc::clone(known.badge()),
+            proof: known.proof(),
             gatekeeper: Arc::clone(known.gatekeeper()),
             ends,
         }
@@ -62,7 +64,12 @@ impl Rights {
     }
 
     fn known(&self) -> Known {
-        Known::new(Arc::clone(&self.gatekeeper), Arc::clone(&self.badge), Arc::clone(&self.bearing))
+        let entrant = Entrant {
+            badge: Arc::clone(&self.badge),
+            bearing: Arc::clone(&self.bearing),
+            proof: self.proof,
+        };
+        Known::new(Arc::clone(&self.gatekeeper), entrant)
     }
 
     /// When the token that was shown ends.

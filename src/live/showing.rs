@@ -25,9 +25,9 @@ impl Showing {
     /// Begins to verify.
     pub fn new(cid: Option<i64>, token: String, gatekeeper: Arc<Gatekeeper>) -> Showing {
         let verdict = async move {
-            let (badge, bearing) = gatekeeper.admit(Presented::Bearer(&token)).await?;
+            let entrant = gatekeeper.admit(Presented::Bearer(&token)).await?;
             let ends = end_of(&gatekeeper, &token);
-            Ok(Rights::of(&Known::new(gatekeeper, badge, bearing), ends))
+            Ok(Rights::of(&Known::new(gatekeeper, entrant), ends))
         };
         Showing {
             cid,

@@ -223,6 +223,11 @@ pub async fn second_factor(house: &House) -> Vec<String> {
     codes.map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
+/// What an app with this secret shows now, or some half minutes later.
+pub fn app_code(secret: &str, later: i64) -> String {
+    totp::code_at(&unbase32(secret), now_step() + later)
+}
+
 fn now_step() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs() / 30).unwrap()

@@ -162,6 +162,9 @@ fn settings_that_cannot_work_are_refused_with_a_way_out() {
     assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "https://ci.example.org/")]).contains("no origin"));
     assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "http://ci.example.org")]).contains("server.plain_http"));
     assert!(impossible(&[("PIPECAST_AUTH__SESSION_LIFETIME", "1h")]).contains("auth.session_lifetime"));
+    for age in ["59s", "61m"] {
+        assert!(impossible(&[("PIPECAST_AUTH__CONFIRMED_FOR", age)]).contains("auth.confirmed_for"), "{age}");
+    }
     assert!(impossible(&[("PIPECAST_AUTH__PASSWORD_MEMORY", "1KiB")]).contains("auth.password_memory"));
     assert!(impossible(&[("PIPECAST_STORE__READ_URL", "postgres://replica/x")]).contains("store.url"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));

@@ -16,6 +16,7 @@ mod budget;
 mod clock;
 mod command;
 mod config;
+mod confirmation;
 mod conventions;
 mod cors;
 mod dead_letters;

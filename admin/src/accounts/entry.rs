@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use pipecast_auth::throttle::{Subject, Subjects};
-use pipecast_auth::{Audience, Claims, Kind, Shown, hash, mint};
+use pipecast_auth::{Audience, Claims, Kind, Shown, SigningPair, hash, mint};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Ended, Login, NewRefresh, Refresh, Session, Tx};
@@ -94,6 +94,7 @@ impl Accounts {
             user_id: login.id,
             created_at: now,
             last_seen_at: now,
+            proved_at: now,
             expires_at: after(now, self.settings.session),
             ip: from.ip.map(|address| address.to_string()),
             user_agent: from.user_agent.clone(),
@@ -114,11 +115,10 @@ impl Accounts {
         tx.add_refresh(&first).await?;
         tx.audit(Entry::new(as_user(from, login.id), "session.open").on("session", session.id, ""));
         tx.commit().await?;
-        let claims = Claims::new(self.gatekeeper.issuer(), login.id, session.id, self.settings.access);
         Ok(Opened {
             session: session.id,
             user: login.id,
-            access: Shown::new(pair.sign(&claims, Audience::Access)),
+            access: self.sign_access(&pair, login.id, session.id, now),
             refresh: minted.shown,
             rests_until,
         })
@@ -162,14 +162,19 @@ impl Accounts {
         tx.add_refresh(&next).await?;
         tx.touch_session(used.session_id, now).await?;
         tx.commit().await?;
-        let claims = Claims::new(self.gatekeeper.issuer(), used.user_id, used.session_id, self.settings.access);
         Ok(Opened {
             session: used.session_id,
             user: used.user_id,
-            access: Shown::new(pair.sign(&claims, Audience::Access)),
+            access: self.sign_access(&pair, used.user_id, used.session_id, used.proved_at),
             refresh: minted.shown,
             rests_until,
         })
+    }
+
+    /// An access token of a session whose bearer proved then who they are.
+    pub(super) fn sign_access(&self, pair: &SigningPair, user: UserId, session: SessionId, proved_at: Timestamp) -> Shown {
+        let claims = Claims::new(self.gatekeeper.issuer(), user, session, self.settings.access).proved_at(proved_at);
+        Shown::new(pair.sign(&claims, Audience::Access))
     }
 
     /// That a session has not had all the tokens that it gets within a minute.
@@ -243,8 +248,8 @@ impl Accounts {
 }
 
 /// That somebody still has the password and the factor that they were verified by, and may come in. They are locked until the transaction
-/// ends, so whoever changes that now ends the session that is opened here too.
-async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
+/// ends, so whoever changes that now ends the session that is opened or proved here too.
+pub(super) async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
     match tx.hold_login(verified.id).await? {
         // The same password may have been hashed anew.
         Some(now) if now.is_disabled || now.password_changed_at != verified.password_changed_at => Err(Error::Refused),

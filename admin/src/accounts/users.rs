@@ -2,30 +2,18 @@
 //! Knows nothing of requests.
 
 use pipecast_auth::Shown;
-use pipecast_auth::throttle::Subject;
 use pipecast_model::{Role, SessionId, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{Ended, NewUser, Tx, User};
 use serde_json::{Value, json};
 
-use super::attempts::Failure;
+use super::confirmation::Person;
 use super::{Accounts, Error, Owner};
 use crate::once::{self, Answer, Once};
 
 mod exchange;
 
 pub(crate) use exchange::{Line, standing};
-
-/// Somebody in their session.
-#[derive(Clone, Copy, Debug)]
-pub struct Person<'a> {
-    /// Who.
-    pub user: UserId,
-    /// What they log in with.
-    pub name: &'a str,
-    /// Their session.
-    pub session: SessionId,
-}
 
 /// Whose password is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,27 +116,6 @@ impl Accounts {
         tx.commit().await?;
         self.gatekeeper.forget();
         Ok(())
-    }
-
-    /// That somebody who has a session also knows the password. Whoever has stolen the session guesses no faster than at a login, and keeps
-    /// nobody from logging in by that.
-    ///
-    /// # Errors
-    /// `Refused`, `Wait`, `Busy`.
-    pub async fn confirm_password(&self, person: Person<'_>, password: &str, by: &By) -> Result<(), Error> {
-        let subject = Subject::Confirmation(person.session);
-        let _turn = self.attempt(&[&subject]).await?;
-        let phc = self.reader.find_password(person.user).await?;
-        if self.verify(phc.as_deref(), password).await? {
-            return self.forget_failures(&subject).await;
-        }
-        let failure = Failure {
-            action: "password.confirm",
-            user: Some(person.user),
-            subjects: &[&subject, &Subject::account(person.name)],
-        };
-        self.note_failure(failure, by).await?;
-        Err(Error::Refused)
     }
 
     /// Ends all sessions of a user, and says how many.

@@ -13,10 +13,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::accounts::{Accounts, Person};
 
+mod confirmation;
+
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(find_me)
+        .configure(confirmation::routes)
         .service(change_password)
         .service(offer_factor)
         .service(confirm_factor)
@@ -132,7 +135,7 @@ struct RecoveryCodes {
 )]
 #[put("/me/password")]
 async fn change_password(caller: SignedIn, visit: Visit, body: Short<PasswordChange>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(PasswordChange { current, password }) = body;
     accounts.change_password(person, &current, &Shown::new(password), caller.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
@@ -152,7 +155,7 @@ async fn change_password(caller: SignedIn, visit: Visit, body: Short<PasswordCha
 )]
 #[post("/me/second-factor")]
 async fn offer_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<web::Json<Offered>, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(Confirmation { password }) = body;
     accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
     let secret = accounts.offer_factor(person.user).await?;
@@ -199,7 +202,7 @@ async fn confirm_factor(caller: SignedIn, visit: Visit, body: Short<FirstCode>, 
 )]
 #[delete("/me/second-factor")]
 async fn remove_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(Confirmation { password }) = body;
     accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
     accounts.remove_factor(person.user, caller.by(&visit)).await?;
@@ -207,12 +210,13 @@ async fn remove_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>
 }
 
 /// The caller, who has logged in.
-fn person(caller: &Known) -> Result<Person<'_>, Problem> {
+fn person<'a>(caller: &'a Known, visit: &Visit) -> Result<Person<'a>, Problem> {
     let bearing = caller.bearing();
     Ok(Person {
         user: bearing.user,
         name: &bearing.name,
         session: caller.session()?,
+        network: visit.network,
     })
 }
 

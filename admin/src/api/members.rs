@@ -5,7 +5,9 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_http::conditional::{changed, created, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse};
+use pipecast_http::{
+    Code, Confirmed, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse,
+};
 use pipecast_model::name::trimmed;
 use pipecast_model::{ProjectId, Role, Timestamp, UserId};
 use pipecast_store::{Membership, MembershipQuery};
@@ -152,7 +154,7 @@ async fn list_members(
 )]
 #[post("/projects/{project_id}/members")]
 async fn add_member(
-    may: May<MembersManage>,
+    may: Confirmed<May<MembersManage>>,
     visit: Visit,
     project: web::Path<ProjectId>,
     body: Input<NewMember>,
@@ -210,7 +212,7 @@ async fn find_member(
 )]
 #[patch("/projects/{project_id}/members/{user_id}")]
 async fn change_member(
-    may: May<MembersManage>,
+    may: Confirmed<May<MembersManage>>,
     visit: Visit,
     path: web::Path<(ProjectId, UserId)>,
     version: IfMatch,

@@ -6,7 +6,7 @@ use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
+use pipecast_http::{Code, Confirmed, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
 use pipecast_model::ProjectId;
 use pipecast_store::TargetQuery;
 use serde::Deserialize;
@@ -89,7 +89,7 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
 )]
 #[post("/notification-targets")]
 async fn create_notification_target(
-    may: May<SettingsManage>,
+    may: Confirmed<May<SettingsManage>>,
     body: Input<NewTarget>,
     visit: Visit,
     site: web::Data<Site>,
@@ -138,7 +138,7 @@ async fn find_notification_target(
 )]
 #[patch("/notification-targets/{target_id}")]
 async fn change_notification_target(
-    may: May<SettingsManage>,
+    may: Confirmed<May<SettingsManage>>,
     id: web::Path<i64>,
     version: IfMatch,
     body: Patch<TargetChange>,

@@ -6,7 +6,8 @@ use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{
-    Code, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::SourcesManage, sparse,
+    Code, Confirmed, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit,
+    right::SourcesManage, sparse,
 };
 use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
@@ -202,7 +203,7 @@ async fn list_sources(_: May<SourcesManage>, filter: Query<Filter>, sources: web
 )]
 #[post("/sources")]
 async fn create_source(
-    may: May<SourcesManage>,
+    may: Confirmed<May<SourcesManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewSource>,

@@ -9,7 +9,7 @@ use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{
-    Code, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
+    Code, Confirmed, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
 };
 use pipecast_model::name::trimmed;
 use pipecast_model::{Permission, ProjectId, Timestamp, TokenId, UserId};
@@ -210,7 +210,7 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
 )]
 #[post("/tokens")]
 async fn create_token(
-    may: May<TokensManage>,
+    may: Confirmed<May<TokensManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewToken>,
@@ -334,7 +334,7 @@ async fn revoke_token(
 )]
 #[post("/tokens/{token_id}/rotate")]
 async fn rotate_token(
-    may: May<TokensManage>,
+    may: Confirmed<May<TokensManage>>,
     visit: Visit,
     id: web::Path<TokenId>,
     key: IdempotencyKey,

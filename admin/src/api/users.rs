@@ -6,7 +6,7 @@ use pipecast_auth::Shown;
 use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
+use pipecast_http::{Confirmed, Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
 use pipecast_model::name::trimmed;
 use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::sealed::Keys;
@@ -182,7 +182,7 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
 )]
 #[post("/users")]
 async fn create_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewAccount>,
@@ -250,7 +250,7 @@ async fn find_user(
 )]
 #[patch("/users/{user_id}")]
 async fn change_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     version: IfMatch,
@@ -316,7 +316,7 @@ async fn delete_user(
 )]
 #[post("/users/{user_id}/restore")]
 async fn restore_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     _: Query<Nothing>,

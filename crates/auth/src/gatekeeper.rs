@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::homes::{Homes, Thing};
 use crate::internal::Internal;
 use crate::jwt::{Audience, Claims, PublicKey};
+use crate::proof::{Proof, is_within};
 use crate::verifiers::Verifiers;
 use crate::{Badge, Bearing, secret};
 
@@ -76,16 +77,35 @@ pub enum Refusal {
     Unavailable(#[from] Error),
 }
 
-/// The badge of somebody who is let in, and how they stand now.
-pub type Admission = Result<(Arc<Badge>, Arc<Bearing>), Refusal>;
+/// Somebody who is let in.
+#[derive(Clone, Debug)]
+pub struct Entrant {
+    /// What this node knows of what they came in with.
+    pub badge: Arc<Badge>,
+    /// How they stand now.
+    pub bearing: Arc<Bearing>,
+    /// When they proved last who they are.
+    pub proof: Proof,
+}
+
+/// Somebody who is let in, or why they are not.
+pub type Admission = Result<Entrant, Refusal>;
 
 /// Where a token leads, and until when.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     credential: Credential,
+    proof: Proof,
     until: Instant,
     /// The token's own end, apart from that of what it leads to.
     expires_at: Timestamp,
+}
+
+impl Found {
+    fn lets_in(self, badge: Arc<Badge>, bearing: Arc<Bearing>) -> Entrant {
+        let proof = self.proof;
+        Entrant { badge, bearing, proof }
+    }
 }
 
 /// The gatekeeper of a node.
@@ -134,7 +154,7 @@ impl Gatekeeper {
         let bearing = badge.fresh(FRESH_FOR)?;
         self.internal
             .is_fresh()
-            .then(|| bearing.map(|bearing| (badge, bearing)).ok_or(Refusal::Invalid))
+            .then(|| bearing.map(|bearing| found.lets_in(badge, bearing)).ok_or(Refusal::Invalid))
     }
 
     /// Whether this was shown here before, some minutes ago at most, and was good: so it is nobody's guess. It may have ended since.
@@ -154,7 +174,8 @@ impl Gatekeeper {
         if found.expires_at <= Timestamp::now() {
             return Err(Refusal::Invalid);
         }
-        self.admit_as(found.credential).await
+        let Entrant { badge, bearing, .. } = self.admit_as(found.credential).await?;
+        Ok(found.lets_in(badge, bearing))
     }
 
     /// The same for a credential that was verified by other means.
@@ -165,7 +186,22 @@ impl Gatekeeper {
         let badge = self.badges.get_with(credential, || Arc::new(Badge::new(credential)));
         self.internal.refresh().await?;
         let bearing = self.look(&badge).await?.ok_or(Refusal::Invalid)?;
-        Ok((badge, bearing))
+        let proof = Proof::of_credential(credential);
+        Ok(Entrant { badge, bearing, proof })
+    }
+
+    /// Whether somebody proved within `age` who they are, as a person has to and a program cannot. What a token says is believed; a cookie says nothing,
+    /// so its session is looked at on the primary, as it is now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_proved(&self, proof: Proof, age: Duration) -> Result<bool, Error> {
+        let at = match proof {
+            Proof::Program => return Ok(true),
+            Proof::At(at) => at,
+            Proof::OfSession(session) => self.reader.find_proof(session).await?,
+        };
+        Ok(at.is_some_and(|at| is_within(at, age, Timestamp::now())))
     }
 
     /// When a bearer's token ends by itself, where that is earlier than what it leads to. Only after it was admitted.
@@ -202,6 +238,7 @@ impl Gatekeeper {
                 }
                 Found {
                     credential: Credential::Token(id),
+                    proof: Proof::Program,
                     until: now + TOKEN_KEPT,
                     expires_at: Timestamp(i64::MAX),
                 }
@@ -211,6 +248,7 @@ impl Gatekeeper {
                 let session = claims.session().ok_or(Refusal::Invalid)?;
                 Found {
                     credential: Credential::Session(session),
+                    proof: Proof::of_claims(&claims),
                     until: now + TOKEN_KEPT,
                     expires_at: Timestamp(claims.exp.saturating_mul(1_000_000)),
                 }
@@ -223,6 +261,7 @@ impl Gatekeeper {
                 }
                 Found {
                     credential: Credential::Session(refresh.session_id),
+                    proof: Proof::OfSession(refresh.session_id),
                     until: now + FRESH_FOR,
                     expires_at: end,
                 }

@@ -3,7 +3,7 @@
 //!
 //! Failed logins make those of the same account from the same network wait, and those of the same address. What only somebody can try who has
 //! passed something else before, a code after a right password and a password inside a session, is counted apart, wherever they come
-//! from: so it cannot be tried from many networks at once, and no stranger can make its owner wait.
+//! from: so it cannot be tried from many networks at once, and no stranger elsewhere can make its owner wait. It counts for their address too.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;

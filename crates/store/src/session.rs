@@ -19,6 +19,8 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was carried on last.
     pub last_seen_at: Timestamp,
+    /// When whoever has it proved last who they are.
+    pub proved_at: Timestamp,
     /// When it ends in any case.
     pub expires_at: Timestamp,
     /// Where they came from.
@@ -40,6 +42,8 @@ pub struct Refresh {
     pub used_at: Option<Timestamp>,
     /// Until when it can be used.
     pub expires_at: Timestamp,
+    /// When whoever has the session proved last who they are.
+    pub proved_at: Timestamp,
     /// When the session ends in any case.
     pub session_expires_at: Timestamp,
     /// Whether the session has ended.
@@ -86,7 +90,7 @@ impl Ended {
 
 const FIND_REFRESH: &str = "
     SELECT r.session_id, s.user_id, coalesce(r.begun_at, r.issued_at) AS begun_at, r.used_at, r.expires_at,
-        s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
+        coalesce(s.proved_at, s.created_at) AS proved_at, s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
     FROM refresh_tokens r
     JOIN sessions s ON s.id = r.session_id
     WHERE r.hash = $1";
@@ -100,7 +104,7 @@ impl Reader {
     /// Open sessions of a user, the newest first, at most 200.
     pub async fn list_sessions(&self, user: UserId) -> Result<Vec<Session>> {
         const SQL: &str = "
-            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+            SELECT id, user_id, created_at, last_seen_at, coalesce(proved_at, created_at) AS proved_at, expires_at, ip, user_agent
             FROM sessions
             WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
             ORDER BY created_at DESC, id DESC
@@ -111,10 +115,19 @@ impl Reader {
     /// One session, if it is open.
     pub async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         const SQL: &str = "
-            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+            SELECT id, user_id, created_at, last_seen_at, coalesce(proved_at, created_at) AS proved_at, expires_at, ip, user_agent
             FROM sessions
             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("read a session")
+    }
+
+    /// When whoever has a session proved last who they are, if it is open.
+    pub async fn find_proof(&self, id: SessionId) -> Result<Option<Timestamp>> {
+        const SQL: &str = "
+            SELECT coalesce(proved_at, created_at)
+            FROM sessions
+            WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("look when somebody proved who they are")
     }
 }
 
@@ -122,13 +135,14 @@ impl Tx {
     /// Opens a session.
     pub async fn open_session(&mut self, session: &Session) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, ip, user_agent)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            INSERT INTO sessions (id, user_id, created_at, last_seen_at, proved_at, expires_at, ip, user_agent)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(session.id)
             .bind(session.user_id)
             .bind(session.created_at)
             .bind(session.last_seen_at)
+            .bind(session.proved_at)
             .bind(session.expires_at)
             .bind(&session.ip)
             .bind(&session.user_agent)
@@ -198,6 +212,19 @@ impl Tx {
     pub async fn touch_session(&mut self, id: SessionId, now: Timestamp) -> Result<()> {
         const SQL: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(now).execute(&mut **db).await.map(drop)).attempted("note that a session goes on")
+    }
+
+    /// Notes that whoever has the session has proved who they are; `false` where it has ended.
+    pub async fn prove_session(&mut self, id: SessionId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET proved_at = $2 WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(now)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("note that somebody proved who they are")?;
+        Ok(rows == 1)
     }
 
     /// Ends a session; `false` where it had ended.

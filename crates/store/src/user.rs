@@ -160,11 +160,10 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_as(SQL).bind(folded(name)).fetch_optional(db).await).attempted("look for a login")
     }
 
-    /// The hash of a user's password.
-    pub async fn find_password(&self, id: UserId) -> Result<Option<String>> {
-        const SQL: &str = "SELECT password FROM users WHERE id = $1";
-        let row: Option<Option<String>> = on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).fetch_optional(db).await).attempted("read a password")?;
-        Ok(row.flatten())
+    /// What a login needs of a user.
+    pub async fn find_login_of(&self, id: UserId) -> Result<Option<Login>> {
+        const SQL: &str = select_logins!("WHERE u.id = $1");
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("look for a login")
     }
 
     /// What hashes of passwords begin with up to their salt, each once: what they were made at.

@@ -1,6 +1,7 @@
 // Who is signed in. The access token is in memory alone; a cookie that no script can read gets the next one. Knows nothing of single pages.
 import { refusal, Refused } from '../api';
 import { forgetRefusal } from '../live/connection.svelte';
+import { confirmation } from './confirmation.svelte';
 import type { Granted, Me, Permission } from './wire';
 
 export const API = '/admin/v1';
@@ -55,6 +56,8 @@ class Session {
   constructor() {
     this.#tabs.onmessage = (event: MessageEvent<unknown>) => {
       if (event.data === 'ended') this.#leave(true);
+      // The next access token says so too.
+      else if (event.data === 'confirmed') this.#until = 0;
       else if (this.standing.is !== 'somebody') void this.resume();
     };
   }
@@ -112,24 +115,38 @@ class Session {
     this.#tabs.postMessage('ended');
   }
 
+  /** Proves once more who one is; throws `Refused` where password or code are wrong. */
+  async confirm(password: string, code: string | null): Promise<void> {
+    const response = await this.ask('/me/confirmation', { method: 'POST', body: { password, ...(code ? { code } : {}) } });
+    this.#take((await response.json()) as Granted);
+    this.#tabs.postMessage('confirmed');
+  }
+
   /** Asks who one is, and what one may. */
   async look(): Promise<void> {
     const response = await this.ask('/me');
     this.standing = { is: 'somebody', me: (await response.json()) as Me };
   }
 
-  /** Asks the admin API. Renews the access token where it has to be; throws `Refused` for every answer but a good one. */
+  /**
+   * Asks the admin API; throws `Refused` for every answer but a good one. Renews the access token where it has to be, and where the service wants to
+   * be sure who it is, asks them and then the service again.
+   */
   async ask(path: string, asking: Asking = {}): Promise<Response> {
     if (!this.#access || Date.now() > this.#until - MARGIN) await this.#carryOn();
-    const access = this.#access;
-    let response = await this.#send(path, asking);
-    if (response.status !== 401) return good(response);
-    const refused = await refusal(response);
-    if (refused.problem?.code !== 'token_refused') throw refused;
-    // Somebody else's request may have renewed it meanwhile.
-    if (this.#access === access) await this.#carryOn();
-    response = await this.#send(path, asking);
-    return good(response);
+    const tried = new Set<string>();
+    for (;;) {
+      const access = this.#access;
+      const response = await this.#send(path, asking);
+      if (response.ok) return response;
+      const refused = await refusal(response);
+      const code = refused.problem?.code ?? '';
+      if (!['token_refused', 'confirmation_required'].includes(code) || tried.has(code)) throw refused;
+      tried.add(code);
+      // Somebody else's request may have got another one meanwhile.
+      if (this.#access !== access) continue;
+      await (code === 'token_refused' ? this.#carryOn() : confirmation.ask(refused));
+    }
   }
 
   #send(path: string, asking: Asking): Promise<Response> {
@@ -174,6 +191,7 @@ class Session {
     this.#access = null;
     this.#until = 0;
     forgetRefusal();
+    confirmation.refuse();
     this.standing = { is: 'nobody', ended: ended && this.standing.is === 'somebody' };
   }
 }

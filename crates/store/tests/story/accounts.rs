@@ -24,6 +24,7 @@ pub(crate) fn session(user: UserId) -> Session {
         user_id: user,
         created_at: Timestamp::now(),
         last_seen_at: Timestamp::now(),
+        proved_at: Timestamp::now(),
         expires_at: FAR,
         ip: Some("10.1.2.3".into()),
         user_agent: Some("curl".into()),
