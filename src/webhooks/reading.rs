@@ -34,8 +34,9 @@ pub struct Reading {
     book: Arc<Book>,
     reader: Reader,
     keys: Arc<Keys>,
-    /// A short lock, and only for what is refused.
-    again: Mutex<Rate>,
+    again: Rate,
+    /// Until when those have been paid for. A short lock, and only for what is refused.
+    paid_until: Mutex<Instant>,
 }
 
 impl Reading {
@@ -44,7 +45,8 @@ impl Reading {
             book,
             reader,
             keys,
-            again: Mutex::new(Rate::new(AGAIN_PER_SECOND, AGAIN_PER_SECOND, Instant::now())),
+            again: Rate::new(AGAIN_PER_SECOND, AGAIN_PER_SECOND),
+            paid_until: Mutex::new(Instant::now()),
         }
     }
 
@@ -107,7 +109,9 @@ impl Reading {
     /// Reads one source again, where that has not been done too often. Says whether it is another one now. Asks the database the same,
     /// whether there is such a source or not, and whether it is configured or not.
     pub(super) async fn look_again(&self, host: Host, key: &str) -> bool {
-        let may = self.again.lock().unwrap_or_else(PoisonError::into_inner).take(Instant::now());
+        let may = self
+            .again
+            .take(&mut self.paid_until.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         if !may {
             return false;
         }

@@ -35,8 +35,10 @@ pub struct Receiver {
     reading: Arc<Reading>,
     lanes: config::webhooks::Lanes,
     send_deadline: Duration,
-    /// How many refusals of each host may still go to the ledger. A short lock, never held over an await.
-    refusals: Mutex<HashMap<Host, Rate>>,
+    /// How many refusals of each host go to the ledger.
+    refusals: Rate,
+    /// Until when those have been paid for. A short lock, never held over an await.
+    paid_until: Mutex<HashMap<Host, Instant>>,
     /// In the order of `Host::ALL`.
     measures: [Measures; Host::ALL.len()],
 }
@@ -85,7 +87,6 @@ impl Receiver {
             sources.iter().map(move |(key, secret)| (host, key.clone(), entry(secret)))
         });
         let book = Arc::new(Book::new(defaults.into_iter().chain(named)));
-        let rate = Rate::new(refusals_per_second, refusals_per_second, Instant::now());
         Receiver {
             limits: Limits {
                 max_body,
@@ -96,7 +97,8 @@ impl Receiver {
             book,
             lanes,
             send_deadline,
-            refusals: Mutex::new(Host::ALL.map(|host| (host, rate.clone())).into()),
+            refusals: Rate::new(refusals_per_second, refusals_per_second),
+            paid_until: Mutex::new(Host::ALL.map(|host| (host, Instant::now())).into()),
             measures: Host::ALL.map(|host| Measures {
                 accepted: count(host, "accepted"),
                 seconds: histogram!("pipecast_webhook_seconds", "host" => host.word()),
@@ -189,11 +191,11 @@ impl Receiver {
     async fn note_refusal(&self, host: Host, source: &str, request: &HttpRequest, reason: &str, queue: &dyn Queue) {
         debug!(host = host.word(), reason, "refused a delivery of {host}: {reason}");
         let may_note = self
-            .refusals
+            .paid_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .get_mut(&host)
-            .is_some_and(|rate| rate.take(Instant::now()));
+            .is_some_and(|paid_until| self.refusals.take(paid_until, Instant::now()));
         if !may_note {
             return;
         }
