@@ -22,7 +22,7 @@ pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Outcome> {
     serde_json::from_str(body).map_err(|error| unreadable(format!("the body is not JSON: it breaks at line {} column {}", error.line(), error.column())))
 }
 
-/// A text that says something: an empty one counts as absent. NUL is left out, because PostgreSQL cannot store it.
+/// A text that says something: an empty one counts as absent. Letters that are for machines are left out, see [`is_shown`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text(pub(super) Option<String>);
 
@@ -160,9 +160,20 @@ fn parse<'de, T: Deserialize<'de>>(raw: &'de str) -> Option<T> {
 }
 
 fn storable(mut text: String) -> String {
-    text.retain(|letter| letter != '\0');
+    text.retain(is_shown);
     text.truncate(text.floor_char_boundary(LONGEST_TEXT));
     text
+}
+
+/// Whether a letter is for whoever reads. Control characters are not: PostgreSQL cannot store NUL, and the others drive terminals in which
+/// somebody prints an answer of ours. Nor are those that turn the direction of what follows, by which a branch shows as another one (Trojan
+/// Source, CVE-2021-42574). The marks of Arabic and Hebrew (U+061C, U+200E, U+200F) turn nothing and stay, as ends of lines and tabs do.
+fn is_shown(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => true,
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => false,
+        _ => !letter.is_control(),
+    }
 }
 
 #[cfg(test)]
@@ -208,6 +219,16 @@ mod tests {
 
         assert_eq!(name.len(), 999);
         assert!(!name.contains('\0'));
+    }
+
+    #[test]
+    fn letters_that_drive_terminals_or_turn_directions_are_left_out_and_no_others() {
+        let told = r#"{"name": "fix\u001b[2J\u0007\u009b1m/\u202etxt.exe\u2066\u2069\r\n second \u007fline\t\u200f\u05d0 \ud83d\udc69\u200d\ud83d\udd27"}"#;
+
+        let name = read::<Body>(told).expect("an object").name;
+
+        assert_eq!(name.get(), Some("fix[2J1m/txt.exe\n second line\t\u{200f}א 👩\u{200d}🔧"));
+        assert_eq!(name.first_line().as_deref(), Some("fix[2J1m/txt.exe"));
     }
 
     #[test]
