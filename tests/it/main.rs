@@ -44,6 +44,7 @@ mod outage;
 mod oversize;
 mod ownership;
 mod payloads;
+mod panics;
 mod people;
 #[path = "../../crates/store/tests/story/postgres.rs"]
 #[expect(dead_code, reason = "the stories of the store do more to it")]
