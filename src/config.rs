@@ -19,6 +19,7 @@ pub mod webhooks;
 
 use std::path::PathBuf;
 
+use pipecast_model::source::{SHORTEST_SECRET, Unfit};
 use serde::Deserialize;
 
 pub use auth::Auth;
@@ -75,6 +76,15 @@ impl Config {
         Config::load(None, []).expect("the defaults are compiled in and tested").config
     }
 
+    /// Sentences for the log: settings that work, and could be better.
+    pub fn doubts(&self) -> Vec<String> {
+        let short = self.webhooks.short();
+        let doubt = |setting: String| {
+            format!("{setting} has fewer than {SHORTEST_SECRET} characters, so whoever sees a delivery may guess it; set a longer one here and at the host")
+        };
+        short.into_iter().map(doubt).collect()
+    }
+
     /// Refuses settings that cannot work together.
     ///
     /// # Errors
@@ -119,6 +129,13 @@ impl Config {
         }
         if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
             return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
+        }
+        if let Some((setting, unfit)) = self.webhooks.unfit() {
+            let instead = match unfit {
+                Unfit::Placeholder => "set one of your own, as `openssl rand -hex 32` makes it, and paste it at the host",
+                Unfit::NoSigningToken => "copy it whole from the webhook's page at GitLab",
+            };
+            return Err(Error::Impossible(format!("{setting} is not fit to be a secret: {unfit}; {instead}")));
         }
         if let Some(event) = self.webhooks.lanes.in_two() {
             return Err(Error::Impossible(format!(

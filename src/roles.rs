@@ -91,6 +91,9 @@ impl Role {
 /// Settings that cannot work together, roles that the chosen backends cannot split, and whatever cannot be opened or bound.
 pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     config.check()?;
+    if roles.contains(&Role::Realtime) {
+        config.doubts().iter().for_each(|doubt| warn!("{doubt}"));
+    }
     fabric::refuse_split_roles(&config, roles)?;
     keys::refuse_keys_of_ones_own(&config.keys, roles)?;
     let plays = |role| roles.contains(&role);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipecast_model::source::SHORTEST_SECRET;
 use pipecast_model::{Host, SecretId, SecretKind, Source, SourceId, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::{Keyring, Keys, KeysError};
@@ -20,7 +21,7 @@ mod minting;
 use minting::{random_key, settle};
 
 /// The shortest secret that somebody may bring along, in characters.
-pub const SHORTEST: usize = 24;
+pub const SHORTEST: usize = SHORTEST_SECRET;
 /// The longest one.
 pub const LONGEST: usize = 256;
 /// How long a secret is still believed after another one took its place, where nothing is said.

@@ -207,6 +207,32 @@ async fn roles_cannot_be_split_without_something_between_them() {
     let admin = refusal(|_| {}, &[Role::Admin]).await;
 
     assert!(whole.contains("worker and admin") || whole.contains("admin and worker"), "{whole}");
+#[test]
+fn secrets_that_everybody_guesses_or_nothing_is_signed_with_are_refused_and_short_ones_wondered_at() {
+    for (setting, text, why) in [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "changeme", "openssl rand -hex 32"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "Secret", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ACME", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "whsec_eA==", "24 bytes"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "0123456789abcdef0123456789abcdef", "whsec_"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__ACME", "whsec_no base64, however long it is", "whsec_"),
+    ] {
+        let refused = load("", &[(setting, text)]).unwrap().config.check().expect_err(text).to_string();
+        let name = setting.trim_start_matches("PIPECAST_").to_lowercase().replace("__", ".");
+        assert!(refused.starts_with(&name) && refused.contains(why), "{refused}");
+        assert!(!refused.contains(text) || text.eq_ignore_ascii_case("secret"), "{refused}");
+    }
+
+    let environment = [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "9f2c41d07b"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "9f2c41d07b9f2c41d07b9f2c"),
+    ];
+    let config = load("", &environment).unwrap().config;
+    config.check().expect("it is their own");
+    let doubts = config.doubts();
+    assert!(doubts.len() == 1 && doubts[0].starts_with("webhooks.github.secret "), "{doubts:?}");
+}
+
     for setting in ["store.url", "fabric.redis_url", "fabric.amqp_url"] {
         assert!(whole.contains(setting), "{whole}");
     }
