@@ -7,7 +7,7 @@
 use std::ops::Deref;
 
 use actix_web::middleware::from_fn;
-use pipecast_http::caller::admit;
+use pipecast_http::caller::{admit, pace_writes};
 use pipecast_http::conditional::stale;
 use pipecast_http::{Code, Fault, Problem};
 use pipecast_store::Reader;
@@ -48,23 +48,30 @@ pub fn routes(config: &mut ServiceConfig) {
             .wrap(from_fn(admit))
             .configure(setup::routes)
             .configure(keys::routes)
+            // A session is carried on ten times a minute at most, and every tab does it.
             .configure(sessions::routes)
-            .configure(me::routes)
-            .configure(users::routes)
-            .configure(members::routes)
-            .configure(tokens::routes)
-            .configure(audit::routes)
-            .configure(deliveries::routes)
-            .configure(dead_letters::routes)
-            .configure(settings::routes)
-            .configure(retention_policies::routes)
-            .configure(notification_targets::routes)
-            .configure(sources::routes)
-            .configure(projects::routes)
-            .configure(pipelines::routes),
+            .service(scope("").wrap(from_fn(pace_writes)).configure(managed)),
     );
     config.service(scope("/api/ws-tickets").wrap(from_fn(admit)).configure(tickets::routes));
     config.service(scope("/api/v1/settings").wrap(from_fn(admit)).configure(endpoints::routes));
+}
+
+/// What people and programs manage.
+fn managed(config: &mut ServiceConfig) {
+    config
+        .configure(me::routes)
+        .configure(users::routes)
+        .configure(members::routes)
+        .configure(tokens::routes)
+        .configure(audit::routes)
+        .configure(deliveries::routes)
+        .configure(dead_letters::routes)
+        .configure(settings::routes)
+        .configure(retention_policies::routes)
+        .configure(notification_targets::routes)
+        .configure(sources::routes)
+        .configure(projects::routes)
+        .configure(pipelines::routes);
 }
 
 /// Reads the primary: who has changed something sees it in the next answer, wherever lists are read.

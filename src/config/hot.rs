@@ -29,7 +29,7 @@ const fn bounded(key: &'static str, least: &'static str, most: &'static str) -> 
 }
 
 /// Every one of them. What a process only reads once, as an address or the size of a pool, is not among them.
-pub const HOT: [Hot; 20] = [
+pub const HOT: [Hot; 25] = [
     bounded("limits.address_burst", "1", "1000000"),
     bounded("limits.address_per_second", "1", "1000000"),
     bounded("limits.impostor_burst", "1", "1000000"),
@@ -40,7 +40,12 @@ pub const HOT: [Hot; 20] = [
     bounded("limits.token_per_second", "1", "1000000"),
     bounded("limits.user_burst", "1", "1000000"),
     bounded("limits.user_per_second", "1", "1000000"),
+    bounded("limits.writes_burst", "1", "1000000"),
+    bounded("limits.writes_per_second", "1", "1000000"),
+    bounded("live.caller_handshake_burst", "1", "1000000"),
+    bounded("live.caller_handshakes_per_second", "1", "1000000"),
     bounded("live.handshakes_per_second", "1", "1000000"),
+    bounded("live.max_signed_in_sockets_per_ip", "1", "10000000"),
     bounded("live.max_sockets", "0", "10000000"),
     bounded("live.max_sockets_per_ip", "1", "10000000"),
     bounded("live.max_sockets_per_user", "1", "10000000"),
@@ -89,7 +94,12 @@ impl Config {
             "limits.token_per_second" => Place::Rate(&mut self.limits.token_per_second),
             "limits.user_burst" => Place::Rate(&mut self.limits.user_burst),
             "limits.user_per_second" => Place::Rate(&mut self.limits.user_per_second),
+            "limits.writes_burst" => Place::Rate(&mut self.limits.writes_burst),
+            "limits.writes_per_second" => Place::Rate(&mut self.limits.writes_per_second),
+            "live.caller_handshake_burst" => Place::Rate(&mut self.live.caller_handshake_burst),
+            "live.caller_handshakes_per_second" => Place::Rate(&mut self.live.caller_handshakes_per_second),
             "live.handshakes_per_second" => Place::Rate(&mut self.live.handshakes_per_second),
+            "live.max_signed_in_sockets_per_ip" => Place::Count(&mut self.live.max_signed_in_sockets_per_ip),
             "live.max_sockets" => Place::Count(&mut self.live.max_sockets),
             "live.max_sockets_per_ip" => Place::Count(&mut self.live.max_sockets_per_ip),
             "live.max_sockets_per_user" => Place::Count(&mut self.live.max_sockets_per_user),

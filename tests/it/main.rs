@@ -20,6 +20,7 @@ mod conventions;
 mod cors;
 mod dead_letters;
 mod disk;
+mod door;
 mod drill;
 mod examples;
 mod first_steps;
@@ -43,8 +44,8 @@ mod operator;
 mod outage;
 mod oversize;
 mod ownership;
-mod payloads;
 mod panics;
+mod payloads;
 mod people;
 #[path = "../../crates/store/tests/story/postgres.rs"]
 #[expect(dead_code, reason = "the stories of the store do more to it")]

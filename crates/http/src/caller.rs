@@ -340,6 +340,21 @@ pub async fn admit<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Re
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
+/// Has requests that change something pay from a budget for that, besides the one of all requests; below [`admit`].
+///
+/// # Errors
+/// `too_many`, and those of the handlers.
+pub async fn pace_writes<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let paid = match request.extensions().get::<Admitted>() {
+        Some(Admitted(Ok(Caller::Known(known)))) if !request.method().is_safe() => Meter::of(request.request()).take_write(known),
+        _ => Ok(()),
+    };
+    match paid {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Err(problem) => Ok(request.into_response(problem.error_response()).map_into_right_body()),
+    }
+}
+
 impl FromRequest for Caller {
     type Error = Problem;
     type Future = Finding;
