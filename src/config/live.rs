@@ -45,6 +45,9 @@ pub struct Live {
     /// How long a socket lives, give or take 20 %, before it is asked to connect again.
     #[serde(deserialize_with = "value::duration")]
     pub lifetime: Duration,
+    /// How long a socket that takes commands stays without a topic.
+    #[serde(deserialize_with = "value::duration")]
+    pub idle: Duration,
     /// Over which time a shutdown spreads the farewells.
     #[serde(deserialize_with = "value::duration")]
     pub drain_window: Duration,

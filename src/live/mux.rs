@@ -28,6 +28,8 @@ pub struct Mux {
     /// Topics that are being read for the first time. Bounded by `live.max_topics`.
     joins: FuturesUnordered<Join>,
     joining: Vec<Topic>,
+    /// Something was asked for since the last look.
+    is_used: bool,
 }
 
 impl Mux {
@@ -40,6 +42,7 @@ impl Mux {
             settings,
             joins: FuturesUnordered::new(),
             joining: Vec::new(),
+            is_used: false,
         }
     }
 
@@ -51,6 +54,11 @@ impl Mux {
     /// Somebody is known now; `false` where they were before.
     pub fn take_token(&mut self) -> bool {
         std::mem::take(&mut self.waits_for_token)
+    }
+
+    /// Whether something is watched, or was asked for since the last look.
+    pub fn was_used(&mut self, connection: &Connection) -> bool {
+        std::mem::take(&mut self.is_used) || connection.topics() > 0 || !self.joining.is_empty()
     }
 
     /// Acts on a command and returns the answers that are due at once.
@@ -134,6 +142,7 @@ impl Mux {
         }
         let (watch, bell, since) = (self.watch.clone(), Arc::clone(&self.bell), since.map(str::to_owned));
         let caller = connection.rights().map(Rights::caller);
+        self.is_used = true;
         self.joining.push(topic);
         self.joins.push(Box::pin(async move {
             let joining = async {

@@ -8,8 +8,7 @@ use serde_json::json;
 
 use crate::app::{TestApp, gitlab};
 use crate::live::app_with_a_run;
-use crate::people::{House, with};
-use crate::socket::{Frame, Socket, Stream};
+use crate::socket::{Frame, Socket};
 
 #[tokio::test]
 async fn a_parameter_that_would_do_nothing_is_refused() {
@@ -158,6 +157,33 @@ async fn a_socket_that_has_lived_long_is_asked_to_come_back() {
     };
 
     assert_eq!(answers.await, 1001);
+}
+
+#[tokio::test]
+async fn a_socket_that_watches_nothing_is_closed_and_one_that_does_is_not() {
+    let app = app_with_a_run(|config| {
+        config.live.idle = Duration::from_secs(1);
+        // So often it looks at the clock.
+        config.live.ping = Duration::from_secs(1);
+    })
+    .await;
+    let mut idle = Socket::v1(app.address, "/ws").await;
+    let mut busy = Socket::v1(app.address, "/ws").await;
+    busy.say(&json!({"cmd": "sub", "cid": 1, "topics": ["pipeline:1"]})).await;
+    busy.json_of("snapshot").await;
+
+    let begun = std::time::Instant::now();
+    assert_eq!(idle.close_frame().await, (4506, "no_topic".to_owned()));
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&took), "{took:?}");
+
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    busy.say(&json!({"cmd": "unsub", "cid": 2, "topics": ["pipeline:1"]})).await;
+    busy.json_of("unsubscribed").await;
+    busy.say(&json!({"cmd": "sub", "cid": 3, "topics": ["pipeline:1"]})).await;
+    busy.json_of("snapshot").await;
+    busy.say(&json!({"cmd": "unsub", "cid": 4, "topics": ["pipeline:1"]})).await;
+    assert_eq!(busy.close_frame().await, (4506, "no_topic".to_owned()), "whoever stops watching is idle too");
 }
 
 #[tokio::test]
