@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use pipecast::config::{Config, DEFAULTS, Error, Loaded};
 use pipecast::roles::{self, Role};
+use pipecast_fabric::Quota;
+use pipecast_http::limits::Rules;
 use pipecast_model::Lane;
 
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Loaded, Error> {
@@ -30,6 +32,41 @@ fn the_defaults_and_the_structs_agree() {
     assert_eq!(config.webhooks.max_body, 25 << 20);
     assert_eq!(config.live.max_topics, 128);
     config.check().expect("the defaults go together");
+}
+
+/// A zero more or less in one of them would be noticed by nobody until somebody is kept out, or nobody is.
+#[test]
+fn the_budgets_as_shipped_are_these() {
+    let quota = |per_second, burst| Quota { per_second, burst };
+    let Config { limits, live, .. } = Config::defaults();
+
+    let rules = Rules {
+        address: quota(100, 1_000),
+        user: quota(50, 500),
+        token: quota(200, 2_000),
+        writes: quota(5, 20),
+        source: quota(500, 10_000),
+        impostor: quota(50, 1_000),
+    };
+    assert_eq!((limits.rules(), limits.count_loopback, limits.max_callers), (rules, false, 100_000));
+    assert_eq!(
+        (
+            live.max_sockets,
+            live.max_sockets_per_ip,
+            live.max_signed_in_sockets_per_ip,
+            live.max_sockets_per_user
+        ),
+        (10_000, 100, 1_000, 200)
+    );
+    assert_eq!(
+        (live.handshakes_per_second, live.caller_handshakes_per_second, live.caller_handshake_burst),
+        (500, 2, 20)
+    );
+    assert_eq!(
+        (live.commands_per_second, live.command_burst, live.inbound_frame, live.inbound_frame_plain),
+        (10, 30, 64 << 10, 4 << 10)
+    );
+    assert_eq!((live.idle, live.lifetime), (Duration::from_secs(60), Duration::from_secs(4 * 3_600)));
 }
 
 #[test]
@@ -171,6 +208,32 @@ fn settings_that_cannot_work_are_refused_with_a_way_out() {
 }
 
 #[test]
+fn secrets_that_everybody_guesses_or_nothing_is_signed_with_are_refused_and_short_ones_wondered_at() {
+    for (setting, text, why) in [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "changeme", "openssl rand -hex 32"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "Secret", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ACME", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "whsec_eA==", "24 bytes"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "0123456789abcdef0123456789abcdef", "whsec_"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__ACME", "whsec_no base64, however long it is", "whsec_"),
+    ] {
+        let refused = load("", &[(setting, text)]).unwrap().config.check().expect_err(text).to_string();
+        let name = setting.trim_start_matches("PIPECAST_").to_lowercase().replace("__", ".");
+        assert!(refused.starts_with(&name) && refused.contains(why), "{refused}");
+        assert!(!refused.contains(text) || text.eq_ignore_ascii_case("secret"), "{refused}");
+    }
+
+    let environment = [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "9f2c41d07b"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "9f2c41d07b9f2c41d07b9f2c"),
+    ];
+    let config = load("", &environment).unwrap().config;
+    config.check().expect("it is their own");
+    let doubts = config.doubts();
+    assert!(doubts.len() == 1 && doubts[0].starts_with("webhooks.github.secret "), "{doubts:?}");
+}
+
+#[test]
 fn secrets_are_never_printed() {
     let loaded = load(
         "",
@@ -207,32 +270,6 @@ async fn roles_cannot_be_split_without_something_between_them() {
     let admin = refusal(|_| {}, &[Role::Admin]).await;
 
     assert!(whole.contains("worker and admin") || whole.contains("admin and worker"), "{whole}");
-#[test]
-fn secrets_that_everybody_guesses_or_nothing_is_signed_with_are_refused_and_short_ones_wondered_at() {
-    for (setting, text, why) in [
-        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "changeme", "openssl rand -hex 32"),
-        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "Secret", "placeholder"),
-        ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ACME", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "placeholder"),
-        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "whsec_eA==", "24 bytes"),
-        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "0123456789abcdef0123456789abcdef", "whsec_"),
-        ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__ACME", "whsec_no base64, however long it is", "whsec_"),
-    ] {
-        let refused = load("", &[(setting, text)]).unwrap().config.check().expect_err(text).to_string();
-        let name = setting.trim_start_matches("PIPECAST_").to_lowercase().replace("__", ".");
-        assert!(refused.starts_with(&name) && refused.contains(why), "{refused}");
-        assert!(!refused.contains(text) || text.eq_ignore_ascii_case("secret"), "{refused}");
-    }
-
-    let environment = [
-        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "9f2c41d07b"),
-        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "9f2c41d07b9f2c41d07b9f2c"),
-    ];
-    let config = load("", &environment).unwrap().config;
-    config.check().expect("it is their own");
-    let doubts = config.doubts();
-    assert!(doubts.len() == 1 && doubts[0].starts_with("webhooks.github.secret "), "{doubts:?}");
-}
-
     for setting in ["store.url", "fabric.redis_url", "fabric.amqp_url"] {
         assert!(whole.contains(setting), "{whole}");
     }

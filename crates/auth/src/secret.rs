@@ -181,6 +181,41 @@ mod tests {
         assert!(same(&hash(text), &minted.hash) && !same(&hash(text), &hash("another")));
     }
 
+    /// Whether the text is what the pattern says, which knows literals and runs of letters and digits.
+    fn fits(mut pattern: &str, mut text: &str) -> bool {
+        while let Some((literal, rest)) = pattern.split_once("[0-9A-Za-z]{") {
+            let (count, after) = rest.split_once('}').expect("a count");
+            let run = text
+                .strip_prefix(literal)
+                .and_then(|rest| rest.split_at_checked(count.parse().expect("a count")));
+            match run {
+                Some((run, left)) if run.bytes().all(|byte| byte.is_ascii_alphanumeric()) => (pattern, text) = (after, left),
+                _ => return false,
+            }
+        }
+        pattern == text
+    }
+
+    #[test]
+    fn tokens_look_as_scanners_are_told() {
+        let told = include_str!("../../../docs/api.md");
+        for begin in ["pcst_", "pcrt_", "pcsu_"] {
+            let of_it = told.split('`').filter(|word| word.starts_with(&format!("{begin}[")));
+            let patterns: Vec<_> = of_it.collect();
+            let [pattern] = patterns[..] else { panic!("{begin}: {patterns:?}") };
+            for _ in 0..50 {
+                let minted = match begin {
+                    "pcst_" => mint_token().1,
+                    "pcrt_" => mint(Kind::Refresh),
+                    _ => mint(Kind::Setup),
+                };
+                let text = minted.shown.expose();
+                assert!(fits(pattern, text), "{pattern}");
+                assert!(!fits(pattern, &text[..text.len() - 1]) && !fits(pattern, &format!("{text}0")), "{pattern}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_token_has_no_prefix() {
         let (_, minted) = mint_token();
