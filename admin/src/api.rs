@@ -87,7 +87,7 @@ impl From<Error> for Problem {
                 .detail("too many logins have failed; wait before the next")
                 .retry_exactly(wait),
             Error::TooOften(wait) => Problem::new(Code::TooMany)
-                .detail("a session is carried on ten times a minute at most")
+                .detail("a session is carried on sixty times a minute at most")
                 .retry_exactly(wait),
             Error::Busy(_) => Problem::new(Code::Unavailable).retry_after(std::time::Duration::from_secs(2)),
             Error::Ended => Problem::new(Code::TokenRefused).detail("the session has ended; log in again"),

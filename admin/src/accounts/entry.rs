@@ -18,8 +18,9 @@ use super::{Accounts, Error, after};
 /// How long a ticket is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
-/// Tokens that a session gets within `A_MINUTE`, the first one included.
-const TOKENS: i64 = 10;
+/// Tokens that a session gets within `A_MINUTE`, the first one included. Each page that is loaded takes one, so this is far above what somebody
+/// does with fifteen tabs. It bounds what a session costs the database, one write a second; nobody guesses a token of 256 bits more easily by it.
+const TOKENS: i64 = 60;
 const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// What is typed in.

@@ -145,7 +145,7 @@ async fn log_in(request: HttpRequest, body: Short<LogIn>, visit: Visit, accounts
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "A session gets ten a minute; `Retry-After` says when there is another one"),
+        (status = 429, body = ProblemBody, description = "A session gets sixty a minute; `Retry-After` says when there is another one"),
     )
 )]
 #[post("/sessions/refresh")]
