@@ -15,6 +15,10 @@ use tracing::{info, warn};
 
 use crate::chain;
 
+mod told;
+
+pub use told::Told;
+
 /// Rows that are read at once.
 const PAGE: i64 = 1_000;
 

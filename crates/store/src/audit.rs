@@ -17,11 +17,13 @@ use crate::error::Attempt;
 use crate::writer::Tx;
 
 mod chain;
+mod names;
 mod reading;
 mod redact;
 mod verify;
 
 pub use chain::{Anchor, BadAnchor, Row};
+pub use names::{Named, Names};
 pub use reading::AuditQuery;
 pub use verify::{Finding, Verification};
 

@@ -293,6 +293,6 @@ impl Tx {
 }
 
 /// Names are compared without case, and without what surrounds them.
-fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }

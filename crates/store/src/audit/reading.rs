@@ -7,6 +7,7 @@ use sqlx::QueryBuilder;
 use super::{Anchor, Row};
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::user::folded;
 use crate::{Reader, Result};
 
 const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
@@ -17,6 +18,8 @@ const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome
 pub struct AuditQuery {
     /// Only by this person, also through their tokens.
     pub user: Option<UserId>,
+    /// Only by whoever has this name, or had it until they were deleted; compared without case.
+    pub user_name: Option<String>,
     /// Only this action.
     pub action: Option<String>,
     /// Only with this outcome.
@@ -46,6 +49,11 @@ impl Reader {
             let mut sql = QueryBuilder::new(COLUMNS);
             if let Some(user) = query.user {
                 sql.push(" AND user_id = ").push_bind(user);
+            }
+            if let Some(name) = &query.user_name {
+                sql.push(" AND user_id IN (SELECT id FROM users WHERE name_folded = ")
+                    .push_bind(folded(name))
+                    .push(")");
             }
             let texts = [
                 (" AND action = ", &query.action),

@@ -11,6 +11,7 @@ mod ledger;
 mod logins;
 mod merging;
 mod migrations;
+mod naming;
 mod postgres;
 mod purge;
 mod replica;
