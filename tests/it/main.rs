@@ -61,6 +61,7 @@ mod socket;
 mod split;
 mod spool;
 mod storm;
+mod targets;
 mod testing;
 mod timing;
 mod tls;

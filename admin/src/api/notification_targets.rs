@@ -16,6 +16,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::deleted::ById;
 use crate::targets::{Error, Targets};
 
+mod recipients;
 mod shape;
 
 use shape::{NewTarget, Shape, TargetChange, TargetKind};
@@ -77,8 +78,9 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
-    let found = targets.reader().list_notification_targets(&query).await?;
-    sparse(Page::new(found, filter.limit, |target| target.id, Shape::from), &filter.fields)
+    let found = targets.list(&query).await?;
+    let shape = |target| Shape::from(targets.shown(target));
+    sparse(Page::new(found, filter.limit, |target| target.id, shape), &filter.fields)
 }
 
 /// Makes a target.
@@ -99,7 +101,7 @@ async fn create_notification_target(
     let (fields, reach) = wanted.checked(&site)?;
     let target = targets.make(&fields, reach, may.by(&visit)).await?;
     let location = format!("/admin/v1/notification-targets/{}", target.id);
-    Ok(created(target.version, &location, &Shape::from(target)))
+    Ok(created(target.version, &location, &Shape::from(targets.shown(target))))
 }
 
 /// One target.
@@ -117,7 +119,7 @@ async fn find_notification_target(
     targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
     let target = targets.find(*id).await?;
-    Ok(show(&request, target.version, &Shape::from(target)))
+    Ok(show(&request, target.version, &Shape::from(targets.shown(target))))
 }
 
 /// Changes a target.
@@ -151,7 +153,7 @@ async fn change_notification_target(
     version.check(before.version)?;
     let (fields, reach) = change.of(before.fields.clone(), &site)?;
     let target = targets.change(&before, fields, reach, may.by(&visit)).await?;
-    Ok(changed(target.version, &Shape::from(target)))
+    Ok(changed(target.version, &Shape::from(targets.shown(target))))
 }
 
 /// Takes a target away.

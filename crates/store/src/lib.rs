@@ -59,7 +59,7 @@ pub use ledger::{Changed, DeliveryQuery, Listed, Silence};
 pub use login_failure::{Anew, LoginFailures};
 pub use membership::{Membership, MembershipQuery};
 pub use migrate::migrate;
-pub use notification_target::{NotificationTarget, TargetFields, TargetQuery, place_of_destination};
+pub use notification_target::{NotificationTarget, TargetFields, TargetQuery, place_of_destination, place_of_recipients};
 pub use options::Options;
 pub use pipeline::keeping::{ByNameOrId, KeptPipeline, KeptPipelineQuery, PipelineChange};
 pub use project::keeping::{KeptProject, KeptProjectQuery, ProjectChange};
