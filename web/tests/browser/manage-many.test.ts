@@ -298,6 +298,30 @@ describe.skipIf(reason)('many at a time', () => {
     await close();
   });
 
+  test('who gets mail is written a line each, checked by its line, shown, and taken away', async () => {
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/targets`);
+    await signIn(page);
+    await page.getByRole('button', { name: 'Add a target' }).click();
+    await page.keyboard.type('crew');
+    await dialog(page).getByRole('combobox', { name: 'Way' }).selectOption('email');
+    const mail = dialog(page).getByRole('textbox', { name: 'Addresses' });
+    await mail.fill('ada@example.org\nnobody\n');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await dialog(page).getByText('Entry 2: This is no mail address.').waitFor();
+    expect(await focused(page)).toBe('Addresses');
+    await mail.fill('ada@example.org, bob@example.org\ncy@example.org\ndi@example.org');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await rows(page, 'Notifications').getByText('ada@example.org, bob@example.org, cy@example.org, +1').waitFor();
+
+    await page.getByRole('button', { name: 'Change crew' }).click();
+    expect((await mail.inputValue()).split('\n')).toEqual(['ada', 'bob', 'cy', 'di'].map((name) => `${name}@example.org`));
+    await mail.fill('');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await rows(page, 'Notifications').getByText('no address yet').waitFor();
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
   test('deliveries that were given up are looked at, one is tried again and one is dropped', async () => {
     service.alter(REFUSING);
     await service.github('ping', { zen: 'Keep it logically awesome.' });
@@ -326,6 +350,12 @@ describe.skipIf(reason)('many at a time', () => {
     // Not healed yet: it comes back.
     await letters.first().getByRole('checkbox').focus();
     await page.keyboard.press('Space');
+    const middle = (text: string): Promise<number> =>
+      page.getByText(text, { exact: true }).evaluate((element) => {
+        const { top, height } = element.getBoundingClientRect();
+        return top + height / 2;
+      });
+    expect(Math.abs((await middle('1 chosen')) - (await middle('Choose all that are shown')))).toBeLessThan(2);
     await page.getByRole('button', { name: 'Retry' }).press('Enter');
     await dialog(page).getByRole('button', { name: 'Retry' }).press('Enter');
     await page.getByRole('status').getByText('1 is tried again').waitFor();

@@ -98,6 +98,26 @@ describe.skipIf(reason)('the managing part looks right', () => {
       await page.locator('.rows li').first().waitFor();
       await page.locator('summary').first().click();
     });
+    await asAdmin(service, 'POST', '/retention-policies', { project_id: 1, bodies: '90d' });
+    const target = {
+      name: 'a team with a name that goes on and on and does not end for a while',
+      statuses: ['failure', 'error', 'timed_out'],
+    };
+    const recipients = ['ada.lovelace.with.a.long.name@mail.example.org', 'bob@example.org', 'cy@example.org', 'di@example.org'];
+    await asAdmin(service, 'POST', '/notification-targets', { ...target, kind: 'email', project_id: 1, recipients });
+    await asAdmin(service, 'POST', '/notification-targets', {
+      ...target,
+      kind: 'slack',
+      url: 'https://hooks.example.org/x',
+      enabled: false,
+    });
+    await inEveryLook('targets', '/manage/targets', (page) => page.locator('.rows li').nth(1).waitFor());
+    await inEveryLook('targets-change', '/manage/targets', async (page) => {
+      await page.locator('.rows li').first().locator('button').first().click();
+      await page.locator('dialog[open] textarea').waitFor();
+    });
+    await inEveryLook('retention', '/manage/retention', (page) => page.locator('.rows li').first().waitFor());
+    await inEveryLook('pipelines', '/manage/pipelines', (page) => page.locator('.rows li').first().waitFor());
     await inEveryLook('settings', '/manage/settings', (page) => page.locator('.rows li').first().waitFor());
   }, 300_000);
 
@@ -155,7 +175,9 @@ describe.skipIf(reason)('the managing part looks right', () => {
         .toBe(2);
       await page.locator('.rows input').first().check();
     });
-  }, 120_000);
+    const { items } = await asAdmin<{ items: { id: string }[] }>(service, 'GET', '/dead-letters');
+    await inEveryLook('dead-letter', `/manage/dead-letters/${items[0]!.id}`, (page) => page.locator('.body').waitFor());
+  }, 180_000);
 });
 
 interface Made {
