@@ -27,6 +27,7 @@ mod me;
 mod members;
 mod notification_targets;
 mod once;
+mod order;
 mod pipelines;
 mod projects;
 mod retention_policies;

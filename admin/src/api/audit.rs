@@ -11,12 +11,14 @@ use pipecast_http::query::Nothing;
 use pipecast_http::right;
 use pipecast_http::{Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
 use pipecast_model::{ProjectId, Timestamp, UserId};
+use pipecast_store::Direction;
 use pipecast_store::audit::AuditQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Primary;
+use super::order::BySeq;
 use crate::audit::{Line, lines_after, ndjson};
 
 /// The routes of this file.
@@ -48,9 +50,9 @@ struct AuditFilter {
     #[param(value_type = Option<String>, format = "date-time")]
     until: Option<Timestamp>,
     /// `-seq`: the last first; `seq`: the first.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default, with = "BySeq")]
+    #[param(inline, value_type = BySeq)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "seq,action")]
@@ -62,15 +64,6 @@ struct AuditFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<i64>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[serde(rename = "seq")]
-    First,
-    #[default]
-    #[serde(rename = "-seq")]
-    Last,
 }
 
 /// From where to export.
@@ -102,7 +95,7 @@ async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader
         project: filter.project_id,
         since: filter.since,
         until: filter.until,
-        oldest_first: filter.sort == Order::First,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(seq)| seq),
         limit: limit.rows(),
     };

@@ -8,12 +8,12 @@ use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
 use pipecast_http::{Code, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
 use pipecast_model::ProjectId;
-use pipecast_store::TargetQuery;
+use pipecast_store::{Direction, TargetQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::ById;
+use super::order::{ById, up};
 use crate::targets::{Error, Targets};
 
 mod shape;
@@ -44,9 +44,9 @@ struct TargetFilter {
     /// Only those that are told, or only those that are not.
     enabled: Option<bool>,
     /// `id`: the oldest first; `-id`: the newest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: ById,
+    #[serde(default = "up", with = "ById")]
+    #[param(inline, value_type = ById)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]
@@ -73,7 +73,7 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
         project: filter.project_id,
         kind: filter.kind.map(|kind| kind.word().to_owned()),
         enabled: filter.enabled,
-        descending: filter.sort == ById::Newest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };

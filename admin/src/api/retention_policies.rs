@@ -12,11 +12,12 @@ use pipecast_http::right::{SettingsManage, SettingsRead};
 use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
 use pipecast_model::quantity::{parse_duration, told_duration};
 use pipecast_model::{ProjectId, Timestamp};
-use pipecast_store::{PolicyQuery, RetentionPolicy};
+use pipecast_store::{Direction, PolicyQuery, RetentionPolicy};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::{ByProjectId, up};
 use crate::policies::{Ages, Error, Policies, told_age};
 
 /// A day is the least that the ledger has to know to tell a repeated body.
@@ -71,9 +72,9 @@ struct PolicyFilter {
     #[param(value_type = Option<i64>)]
     project_id: Option<ProjectId>,
     /// `project_id` or `-project_id`.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default = "up", with = "ByProjectId")]
+    #[param(inline, value_type = ByProjectId)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "project_id,bodies")]
@@ -85,15 +86,6 @@ struct PolicyFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<ProjectId>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "project_id")]
-    Up,
-    #[serde(rename = "-project_id")]
-    Down,
 }
 
 /// A policy to be.
@@ -132,7 +124,7 @@ async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilte
     let Query(filter) = filter;
     let query = PolicyQuery {
         project: filter.project_id,
-        descending: filter.sort == Order::Down,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };

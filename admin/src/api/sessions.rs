@@ -10,11 +10,12 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Cursor, Fields, Limit, Page, Problem, Query, Short, SignedIn, Site, Visit, sparse};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::Actor;
-use pipecast_store::{Ended, Session};
+use pipecast_store::{Direction, Ended, Session};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::ByCreatedAt;
 use crate::accounts::{Accounts, Opened, Typed};
 
 /// The routes of this file.
@@ -86,9 +87,9 @@ struct Filter {
     /// Only the caller's own, or only the others.
     current: Option<bool>,
     /// `-created_at`: the newest first; `created_at`: the oldest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default, with = "ByCreatedAt")]
+    #[param(inline, value_type = ByCreatedAt)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,last_seen_at")]
@@ -100,15 +101,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<SessionId>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[serde(rename = "created_at")]
-    First,
-    #[default]
-    #[serde(rename = "-created_at")]
-    Last,
 }
 
 /// Opens a session.
@@ -183,7 +175,7 @@ async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::D
     let mut found: Vec<OpenSession> = sessions.into_iter().map(shape).collect();
     found.retain(|session| filter.current.is_none_or(|own| own == session.current));
     found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
-    if filter.sort == Order::First {
+    if filter.sort == Direction::Up {
         found.reverse();
     }
     sparse(Page::of_all(found, filter.cursor, filter.limit, |session| session.id), &filter.fields)

@@ -11,13 +11,14 @@ use pipecast_http::{
 use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
 use pipecast_store::sealed::Keys;
-use pipecast_store::source::{SourceQuery, SourceSort};
+use pipecast_store::source::SourceQuery;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::deleted::{WithDeleted, restore};
 use super::once::{answered, named};
+use super::projects::Order;
 use crate::sources::{Error, Made, Sources, Wanted};
 
 mod batch;
@@ -82,30 +83,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(String, SourceId)>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "id")]
-    Id,
-    #[serde(rename = "-id")]
-    Newest,
-    #[serde(rename = "name")]
-    Name,
-    #[serde(rename = "-name")]
-    NameDown,
-}
-
-impl From<Order> for SourceSort {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Id => SourceSort::Id,
-            Order::Newest => SourceSort::Newest,
-            Order::Name => SourceSort::Name,
-            Order::NameDown => SourceSort::NameDown,
-        }
-    }
 }
 
 /// A source to be.

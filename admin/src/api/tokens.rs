@@ -14,13 +14,13 @@ use pipecast_http::{
 use pipecast_model::name::trimmed;
 use pipecast_model::{Permission, ProjectId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::Keys;
-use pipecast_store::{ApiToken, TokenQuery};
+use pipecast_store::{ApiToken, Direction, TokenQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::NewestFirst;
 use super::once::{answered, named};
+use super::order::ById;
 use crate::accounts::{Accounts, Wanted};
 
 mod batch;
@@ -114,9 +114,9 @@ struct Filter {
     #[param(value_type = Option<i64>)]
     project_id: Option<ProjectId>,
     /// `-id`: the newest first; `id`: the oldest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: NewestFirst,
+    #[serde(default, with = "ById")]
+    #[param(inline, value_type = ById)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]
@@ -193,7 +193,7 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
         project: filter.project_id,
         within: may.bearing().grants.bound(),
         text: filter.q,
-        oldest_first: filter.sort == NewestFirst::Oldest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };

@@ -14,7 +14,7 @@ use pipecast_store::{NewUser, User, UserQuery};
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::{ById, WithDeleted, restore};
+use super::deleted::{WithDeleted, restore};
 use super::me::check_name;
 use super::once::{answered, named};
 use crate::accounts::Accounts;
@@ -157,7 +157,7 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
         role: filter.role,
         disabled: filter.disabled,
         deleted: WithDeleted::of(filter.deleted),
-        descending: filter.sort == ById::Newest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };

@@ -3,8 +3,9 @@
 
 use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp, UserId};
+use pipecast_store::ByNameOrId;
 use pipecast_store::audit::By;
-use pipecast_store::source::{Deleted, NewSource, SourceQuery, SourceSort};
+use pipecast_store::source::{Deleted, NewSource, SourceQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sources};
@@ -87,7 +88,7 @@ impl Sources {
         let query = SourceQuery {
             managed: Some(true),
             deleted: Deleted::Hidden,
-            sort: SourceSort::Id,
+            sort: ByNameOrId::Id,
             after: after.map(|id| (String::new(), id)),
             limit: PAGE,
             ..SourceQuery::default()

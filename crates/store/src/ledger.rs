@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::{Error, Reader, Result};
+use crate::{Direction, Error, Reader, Result};
 
 mod asking;
 #[cfg(test)]
@@ -118,7 +118,7 @@ impl Reader {
     pub async fn list_replayable(&self, query: &DeliveryQuery) -> Result<Vec<DeliveryId>> {
         const SELECT: &str = "SELECT d.id, d.received_at FROM deliveries d WHERE 1 = 1";
         let query = DeliveryQuery {
-            oldest_first: true,
+            direction: Direction::Up,
             ..query.clone()
         };
         if query.parts().is_empty() {

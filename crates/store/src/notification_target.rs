@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::query::Direction;
 use crate::sealed::{Keyring, Place};
 use crate::writer::Tx;
 use crate::{Reader, Result};
@@ -62,8 +63,8 @@ pub struct TargetQuery {
     pub kind: Option<String>,
     /// Only those that are told, or only those that are not.
     pub enabled: Option<bool>,
-    /// The newest first.
-    pub descending: bool,
+    /// Which way, by id.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<i64>,
     /// At most this many.
@@ -88,14 +89,7 @@ impl Reader {
             if let Some(enabled) = query.enabled {
                 sql.push(" AND enabled = ").push_bind(enabled);
             }
-            if let Some(after) = query.after {
-                sql.push(if query.descending { " AND id < " } else { " AND id > " }).push_bind(after);
-            }
-            sql.push(if query.descending {
-                " ORDER BY id DESC LIMIT "
-            } else {
-                " ORDER BY id LIMIT "
-            });
+            query.direction.page(&mut sql, "id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list notification targets")

@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::query::containing;
+use crate::query::{Direction, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -89,8 +89,8 @@ pub struct TokenQuery {
     pub within: Option<ProjectId>,
     /// Only whose name contains this, in any case.
     pub text: Option<String>,
-    /// The oldest first, in place of the newest.
-    pub oldest_first: bool,
+    /// Which way, by id.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<TokenId>,
     /// At most this many.
@@ -123,14 +123,7 @@ impl Reader {
             if let Some(text) = &query.text {
                 sql.push(" AND lower(t.name) LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
             }
-            if let Some(after) = query.after {
-                sql.push(if query.oldest_first { " AND t.id > " } else { " AND t.id < " }).push_bind(after);
-            }
-            sql.push(if query.oldest_first {
-                " ORDER BY t.id LIMIT "
-            } else {
-                " ORDER BY t.id DESC LIMIT "
-            });
+            query.direction.page(&mut sql, "t.id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list tokens")

@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::{Attempt, taken};
-use crate::query::Deleted;
+use crate::query::{Deleted, Direction};
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -103,8 +103,8 @@ pub struct UserQuery {
     pub disabled: Option<bool>,
     /// Whether deleted ones are in it.
     pub deleted: Deleted,
-    /// The last first.
-    pub descending: bool,
+    /// Which way, by id.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<UserId>,
     /// At most this many.
@@ -141,14 +141,7 @@ impl Reader {
                     .push_bind(pattern)
                     .push(" ESCAPE '\\')");
             }
-            if let Some(after) = query.after {
-                sql.push(if query.descending { " AND u.id < " } else { " AND u.id > " }).push_bind(after);
-            }
-            sql.push(if query.descending {
-                " ORDER BY u.id DESC LIMIT "
-            } else {
-                " ORDER BY u.id LIMIT "
-            });
+            query.direction.page(&mut sql, "u.id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list users")

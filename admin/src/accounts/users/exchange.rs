@@ -4,7 +4,7 @@
 use pipecast_model::name::trimmed;
 use pipecast_model::{Role, UserId};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{NewUser, Tx, User, UserQuery};
+use pipecast_store::{Direction, NewUser, Tx, User, UserQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{disabled_at, is_in, told, write};
@@ -78,6 +78,7 @@ impl Accounts {
     /// `Store`.
     pub async fn export_users(&self, after: Option<UserId>) -> Result<Exported<Line, UserId>, Error> {
         let query = UserQuery {
+            direction: Direction::Up,
             after,
             limit: PAGE,
             ..UserQuery::default()

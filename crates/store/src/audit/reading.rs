@@ -7,12 +7,13 @@ use sqlx::QueryBuilder;
 use super::{Anchor, Row};
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::query::Direction;
 use crate::{Reader, Result};
 
 const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
     before, after, ip, user_agent, request_id, hash FROM audit WHERE 1 = 1";
 
-/// Which rows; the newest first, unless it says otherwise.
+/// Which rows.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
     /// Only by this person, also through their tokens.
@@ -31,8 +32,8 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Not at or after.
     pub until: Option<Timestamp>,
-    /// The oldest first.
-    pub oldest_first: bool,
+    /// Which way, by number.
+    pub direction: Direction,
     /// Go on after the row of this number.
     pub after: Option<i64>,
     /// At most this many.
@@ -67,14 +68,7 @@ impl Reader {
             if let Some(until) = query.until {
                 sql.push(" AND at < ").push_bind(until);
             }
-            if let Some(after) = query.after {
-                sql.push(if query.oldest_first { " AND seq > " } else { " AND seq < " }).push_bind(after);
-            }
-            sql.push(if query.oldest_first {
-                " ORDER BY seq LIMIT "
-            } else {
-                " ORDER BY seq DESC LIMIT "
-            });
+            query.direction.page(&mut sql, "seq", query.after);
             sql.push_bind(query.limit);
             sql.build_query_as().fetch_all(db).await
         })

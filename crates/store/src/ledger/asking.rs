@@ -4,9 +4,9 @@
 use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use crate::Sight;
+use crate::{Direction, Sight};
 
-/// Which deliveries; the last received first, unless it says otherwise.
+/// Which deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
     /// Only what whoever asks may see; what is about no project is for those who see everything.
@@ -27,8 +27,8 @@ pub struct DeliveryQuery {
     pub since: Option<Timestamp>,
     /// Not received at or after.
     pub until: Option<Timestamp>,
-    /// The first received first.
-    pub oldest_first: bool,
+    /// Which way, by when they were received.
+    pub direction: Direction,
     /// Go on after this row: when it was received, and its id.
     pub after: Option<(Timestamp, DeliveryId)>,
     /// At most this many.
@@ -49,7 +49,7 @@ where
     Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
 {
     let parts = query.parts();
-    let down = if query.oldest_first { "" } else { " DESC" };
+    let down = query.direction.suffix();
     if parts.len() > 1 {
         sql.push("SELECT * FROM (");
     }
@@ -132,12 +132,8 @@ impl DeliveryQuery {
             sql.push(" AND d.received_at < ").push_bind(until);
         }
         if let Some((received_at, id)) = self.after {
-            sql.push(if self.oldest_first {
-                " AND (d.received_at, d.id) > ("
-            } else {
-                " AND (d.received_at, d.id) < ("
-            });
-            sql.push_bind(received_at);
+            sql.push(format!(" AND (d.received_at, d.id) {} (", self.direction.sign()))
+                .push_bind(received_at);
             sql.push(", ").push_bind(id).push(")");
         }
     }

@@ -7,7 +7,7 @@ use sqlx::QueryBuilder;
 use super::name_in_key;
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::query::containing;
+use crate::query::{ByNameOrId, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result, Sight};
 
@@ -66,20 +66,6 @@ pub struct KeptPipelineQuery {
     pub limit: i64,
 }
 
-/// The order of pipelines and projects that operators look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ByNameOrId {
-    /// By id, the smallest first.
-    #[default]
-    Id,
-    /// By id, the greatest first.
-    Newest,
-    /// By name in small letters, then by id.
-    Name,
-    /// The other way round.
-    NameDown,
-}
-
 #[derive(sqlx::FromRow)]
 struct Row {
     id: PipelineId,
@@ -121,36 +107,6 @@ const SELECT: &str = "
     JOIN projects j ON j.id = p.project_id
     JOIN sources s ON s.id = j.source_id ";
 
-impl ByNameOrId {
-    /// Adds the condition to go on after a row and the order, for a table that the query calls `alias`.
-    pub(crate) fn page<DB: sqlx::Database>(self, sql: &mut QueryBuilder<DB>, alias: &'static str, after: Option<&(String, i64)>)
-    where
-        i64: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-        String: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-    {
-        let by_name = matches!(self, ByNameOrId::Name | ByNameOrId::NameDown);
-        let (sign, down) = match self {
-            ByNameOrId::Id | ByNameOrId::Name => (">", ""),
-            ByNameOrId::Newest | ByNameOrId::NameDown => ("<", " DESC"),
-        };
-        match after {
-            Some((name, id)) if by_name => {
-                sql.push(format!(" AND ({alias}.name_folded, {alias}.id) {sign} ("));
-                sql.push_bind(name.clone()).push(", ").push_bind(*id).push(")");
-            }
-            Some((_, id)) => {
-                sql.push(format!(" AND {alias}.id {sign} ")).push_bind(*id);
-            }
-            None => {}
-        }
-        if by_name {
-            sql.push(format!(" ORDER BY {alias}.name_folded{down}, {alias}.id{down} LIMIT "));
-        } else {
-            sql.push(format!(" ORDER BY {alias}.id{down} LIMIT "));
-        }
-    }
-}
-
 impl Reader {
     /// One pipeline, where somebody sees it.
     pub async fn find_kept_pipeline(&self, id: PipelineId, sight: &Sight) -> Result<Option<KeptPipeline>> {
@@ -183,7 +139,7 @@ impl Reader {
             if let Some(text) = &query.text {
                 sql.push(" AND p.name_folded LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
             }
-            query.sort.page(&mut sql, "p", query.after.as_ref());
+            query.sort.page(&mut sql, ["p.id", "p.name_folded"], query.after.clone());
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list pipelines")?;

@@ -6,8 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::pipeline::keeping::ByNameOrId;
-use crate::query::containing;
+use crate::query::{ByNameOrId, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result, Sight};
 
@@ -134,7 +133,7 @@ impl Reader {
             if let Some(text) = &query.text {
                 sql.push(" AND j.name_folded LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
             }
-            query.sort.page(&mut sql, "j", query.after.as_ref());
+            query.sort.page(&mut sql, ["j.id", "j.name_folded"], query.after.clone());
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list projects")

@@ -2,7 +2,7 @@
 
 use pipecast_model::{ProjectId, Role, SessionId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::{Keyring, Pass, Unsealable};
-use pipecast_store::{Anew, Credential, Deleted, Ended, NewRefresh, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
+use pipecast_store::{Anew, Credential, Deleted, Direction, Ended, NewRefresh, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
 
 use crate::ground::{Engine, Ground, Open, execution, run};
 
@@ -103,6 +103,7 @@ async fn a_name_is_had_once_in_any_case_until_its_account_is_deleted() {
         let list = |deleted| UserQuery {
             text: Some("LOVE".into()),
             deleted,
+            direction: Direction::Up,
             limit: 9,
             ..UserQuery::default()
         };
