@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::witnessed::Denial;
-use pipecast_model::{Delivery, EnvelopeError, Facts, Topic, Work};
+use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Error, Noted, Tx, Writer};
 use serde_json::json;
@@ -238,27 +238,27 @@ impl Consumer {
         }
         tx.commit_unsynced().await?;
         for outcome in outcomes {
-            metrics::counter!("pipecast_deliveries_total", "outcome" => outcome).increment(1);
+            metrics::counter!("pipecast_deliveries_total", "outcome" => outcome.word()).increment(1);
         }
         Ok(Committed { topics, verdicts })
     }
 }
 
-/// Writes one piece of work; returns what became of a delivery in a word, and the topics that changed by it.
-async fn apply(tx: &mut Tx, item: &Item) -> Result<(Option<&'static str>, Vec<Topic>), Error> {
+/// Writes one piece of work; returns what became of a delivery, and the topics that changed by it.
+async fn apply(tx: &mut Tx, item: &Item) -> Result<(Option<Outcome>, Vec<Topic>), Error> {
     Ok(match &item.work {
         Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
             Noted::New => {
                 if item.failures > 0 {
                     tx.note_attempts(delivery.id, i64::from(item.failures) + 1).await?;
                 }
-                (Some(item.facts.outcome.word()), tx.record_facts(delivery, &item.facts).await?)
+                (Some(item.facts.reading.outcome()), tx.record_facts(delivery, &item.facts).await?)
             }
-            Noted::Duplicate(_) => (Some("duplicate"), Vec::new()),
+            Noted::Duplicate(_) => (Some(Outcome::Duplicate), Vec::new()),
         },
         Work::Refusal(refusal) => {
             tx.note_refusal(refusal).await?;
-            (Some("refused"), Vec::new())
+            (Some(Outcome::Refused), Vec::new())
         }
         Work::Witnessed(witnessed) => {
             witnessed.denials.iter().for_each(|denial| tx.audit(audited(denial)));

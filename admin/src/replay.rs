@@ -6,7 +6,7 @@
 
 use futures_util::stream::{StreamExt, iter};
 use pipecast_fabric::Queue;
-use pipecast_model::{Delivery, DeliveryId, Lane, Work};
+use pipecast_model::{Delivery, DeliveryId, Lane, Outcome, Work};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::{DeliveryQuery, Reader, Writer};
 use serde_json::{Value, json};
@@ -142,7 +142,7 @@ impl Replayer<'_> {
     async fn prepare(&self, id: DeliveryId) -> Result<Delivery, Error> {
         let record = self.reader.find_delivery(id).await?.ok_or(Error::Unknown(id))?;
         // No host sends an empty body.
-        if record.outcome == "refused" || record.delivery.body.is_empty() {
+        if record.outcome == Outcome::Refused || record.delivery.body.is_empty() {
             return Err(Error::NoBody);
         }
         let first = record.delivery.replay_of.unwrap_or(id);

@@ -15,7 +15,7 @@ use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
 use pipecast_fabric::{Bus, BusEvent, BusTap, Cache, Claim, ClaimId, Dead, DeadId, Durability, Found, Queue, Verdict};
-use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, PipelineId, Status, Timestamp, Topic, Work};
+use pipecast_model::{Announcement, Delivery, DeliveryId, Host, Lane, Outcome, PipelineId, Status, Timestamp, Topic, Work};
 use pipecast_store::{Noted, Options, PipelineQuery, Reader, Retention, Writer};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
@@ -176,7 +176,7 @@ impl House {
         tap
     }
 
-    async fn outcome(&self, delivery: &Delivery) -> Option<String> {
+    async fn outcome(&self, delivery: &Delivery) -> Option<Outcome> {
         self.reader.find_delivery(delivery.id).await.unwrap().map(|record| record.outcome)
     }
 
@@ -261,7 +261,7 @@ async fn a_delivery_appears_in_database_cache_and_bus() {
     assert_eq!(cached.id(), first.id());
     let pipeline = house.reader.find_pipeline(PipelineId(1)).await.unwrap().unwrap();
     assert_eq!(pipeline.name, "CI");
-    assert_eq!(house.outcome(&delivery).await.as_deref(), Some("applied"));
+    assert_eq!(house.outcome(&delivery).await, Some(Outcome::Applied));
     house.until_the_queue_is_empty().await;
     until("clean topics", async || house.reader.list_dirty(10).await.unwrap().is_empty()).await;
     house.stop().await;
@@ -288,7 +288,7 @@ async fn a_poisoned_delivery_is_buried_and_the_others_go_through() {
     until("two burials", async || house.queue.dead(10).await.unwrap().len() == 2).await;
 
     for delivery in &sound {
-        assert_eq!(house.outcome(delivery).await.as_deref(), Some("applied"));
+        assert_eq!(house.outcome(delivery).await, Some(Outcome::Applied));
     }
     assert_eq!(house.outcome(&poison).await, None);
     let reasons: Vec<_> = house
@@ -360,7 +360,7 @@ async fn a_duplicate_announces_nothing() {
     let (_, told) = next(&*tap).await;
     assert_eq!((told.status, told.seq), (Status::Success, 2), "nothing between the first and the last");
     assert_eq!(house.reader.find_delivery(first.id).await.unwrap().unwrap().repeats, 1);
-    assert_eq!(house.outcome(&same_body).await.as_deref(), Some("duplicate"));
+    assert_eq!(house.outcome(&same_body).await, Some(Outcome::Duplicate));
     house.stop().await;
 }
 
@@ -425,7 +425,7 @@ async fn a_bus_that_is_away_holds_nothing_up_and_leaves_topics_dirty() {
     house.send(&delivery).await;
 
     house.until_the_queue_is_empty().await;
-    assert_eq!(house.outcome(&delivery).await.as_deref(), Some("applied"));
+    assert_eq!(house.outcome(&delivery).await, Some(Outcome::Applied));
     house.stop().await;
     assert!(house.reader.list_dirty(10).await.unwrap().contains(&PIPELINE));
 }
@@ -485,7 +485,7 @@ async fn a_locked_database_gives_deliveries_back_uncounted() {
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
 
     for delivery in &deliveries {
-        until("the delivery", async || house.outcome(delivery).await.as_deref() == Some("applied")).await;
+        until("the delivery", async || house.outcome(delivery).await == Some(Outcome::Applied)).await;
     }
     assert!(house.queue.dead(10).await.unwrap().is_empty());
     house.stop().await;

@@ -10,7 +10,7 @@ use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right;
 use pipecast_http::{Code, Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
 use pipecast_store::{DeliveryQuery, Direction, Listed, Reader, Sight};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -36,32 +36,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .configure(replays::routes)
         .service(find_delivery)
         .service(find_delivery_body);
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Applied,
-    Ping,
-    Ignored,
-    Unprocessable,
-    Duplicate,
-    Refused,
-}
-
-impl Outcome {
-    fn word(self) -> String {
-        match self {
-            Outcome::Applied => "applied",
-            Outcome::Ping => "ping",
-            Outcome::Ignored => "ignored",
-            Outcome::Unprocessable => "unprocessable",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Refused => "refused",
-        }
-        .to_owned()
-    }
 }
 
 /// Which deliveries.
@@ -148,7 +122,7 @@ async fn list_deliveries(
         source: filter.source,
         event: filter.event,
         project: filter.project_id,
-        outcome: filter.outcome.map(Outcome::word),
+        outcome: filter.outcome,
         replay_of: filter.replay_of,
         since: filter.since,
         until: filter.until,

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aws_lc_rs::digest;
-use pipecast_model::{Delivery, Facts, Outcome, Work};
+use pipecast_model::{Delivery, Facts, Reading, Work};
 use tracing::error;
 
 use super::Item;
@@ -50,7 +50,7 @@ fn understand_one(delivery: &Delivery, intake: fn(&Delivery) -> Facts) -> Facts 
     catch_unwind(AssertUnwindSafe(|| intake(delivery))).unwrap_or_else(|_| {
         error!(delivery.id = %delivery.id, "understanding the delivery {} panicked: a defect", delivery.id);
         Facts {
-            outcome: Outcome::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
+            reading: Reading::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
             ..Facts::default()
         }
     })

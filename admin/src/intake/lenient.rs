@@ -1,7 +1,7 @@
 //! Fields of a webhook's body that are never wrong: null, absent and a value of another type all read as nothing.
 //! Knows nothing of hosts; only text that is not JSON at all is an error.
 
-use pipecast_model::{Outcome, Timestamp};
+use pipecast_model::{Reading, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -14,8 +14,8 @@ const LONGEST_TEXT: usize = 1_000;
 ///
 /// # Errors
 /// `Unprocessable` where it is no JSON object. The text of the body never shows in the reason, because it may hold secrets.
-pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Outcome> {
-    let unreadable = |why: String| Outcome::Unprocessable(why);
+pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Reading> {
+    let unreadable = |why: String| Reading::Unprocessable(why);
     if !body.trim_ascii_start().starts_with('{') {
         return Err(unreadable("the body is not a JSON object".to_owned()));
     }
@@ -218,7 +218,7 @@ mod tests {
             ("", "the body is not a JSON object"),
             ("{\"id\": 1,\n \"name\": secret}", "the body is not JSON: it breaks at line 2 column 10"),
         ] {
-            assert_eq!(read::<Body>(body).expect_err("unreadable"), Outcome::Unprocessable(reason.to_owned()));
+            assert_eq!(read::<Body>(body).expect_err("unreadable"), Reading::Unprocessable(reason.to_owned()));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the ledger: which deliveries there were, what became of each, and which sources have fallen silent.
 //! Knows nothing of how deliveries are noted (see `delivery`), nor of who asks.
 
-use pipecast_model::{DeliveryId, Host, ProjectId, SecretId, SourceId, Timestamp, Topic};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, SecretId, SourceId, Timestamp, Topic};
 use sqlx::QueryBuilder;
 
 use crate::engine::on;
@@ -36,8 +36,8 @@ pub struct Listed {
     pub received_at: Timestamp,
     /// When it was written down, which is when it took effect.
     pub recorded_at: Timestamp,
-    /// `applied`, `ping`, `ignored`, `unprocessable`, `duplicate`, `refused`.
-    pub outcome: String,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Why, where there is a why.
     pub detail: Option<String>,
     /// How often it was tried; more than once where the database refused it before.

@@ -49,7 +49,7 @@ mod totp;
 mod user;
 mod writer;
 
-use pipecast_model::{Delivery, DeliveryId, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Outcome, Timestamp};
 
 pub use alone::Task;
 pub use bearer::{Bearer, Credential, Limits};
@@ -108,8 +108,8 @@ pub async fn connect(options: &Options) -> Result<(Reader, Writer)> {
 pub struct Record {
     /// The delivery; its body is empty once it has been pruned.
     pub delivery: Delivery,
-    /// `applied`, `ping`, `ignored`, `unprocessable`, `duplicate`, `refused`.
-    pub outcome: String,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Why, where there is a why.
     pub detail: Option<String>,
     /// How often the same delivery key came again.

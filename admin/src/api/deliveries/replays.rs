@@ -6,13 +6,13 @@ use pipecast_fabric::Queue;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Fault, Input, May, Problem, Query, Visit, right};
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
 use pipecast_store::{DeliveryQuery, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{Outcome, visible};
+use super::visible;
 use crate::api::Primary;
 use crate::replay::{self, Error, MOST, Plan, Replayer};
 
@@ -146,7 +146,7 @@ async fn replay_deliveries(
         source: filter.source,
         event: filter.event,
         project: filter.project_id,
-        outcome: filter.outcome.map(Outcome::word),
+        outcome: filter.outcome,
         since: filter.since,
         until: filter.until,
         ..DeliveryQuery::default()

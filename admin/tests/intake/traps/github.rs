@@ -2,7 +2,7 @@
 //! Knows nothing of GitLab.
 
 use pipecast_admin::intake::understand;
-use pipecast_model::{Host, Outcome, PipelineKey, Status, Timestamp};
+use pipecast_model::{Host, Outcome, PipelineKey, Reading, Status, Timestamp};
 use serde_json::{Value, json};
 
 use super::{ignored, in_every_order, job, of_execution, of_job, run};
@@ -26,11 +26,11 @@ fn a_body_nested_without_end_costs_no_stack() {
 
     assert_eq!(
         understand(&raw(Host::Github, "workflow_run", format!("{{\"workflow_run\": {deep}")))
-            .outcome
-            .word(),
-        "unprocessable"
+            .reading
+            .outcome(),
+        Outcome::Unprocessable
     );
-    assert_eq!(understand(&raw(Host::Github, "workflow_run", closed)).outcome.word(), "unprocessable");
+    assert_eq!(understand(&raw(Host::Github, "workflow_run", closed)).reading.outcome(), Outcome::Unprocessable);
     assert_eq!(ignored(&understand(&raw(Host::Github, "workflow_run", balanced))), "empty");
 }
 
@@ -59,7 +59,10 @@ fn a_form_holds_the_same_json() {
 
     assert_eq!(understand(&declared), understand(&plain));
     assert_eq!(understand(&raw(Host::Github, "workflow_run", form)), understand(&plain));
-    assert_eq!(understand(&raw(Host::Github, "workflow_run", "payload=%7B")).outcome.word(), "unprocessable");
+    assert_eq!(
+        understand(&raw(Host::Github, "workflow_run", "payload=%7B")).reading.outcome(),
+        Outcome::Unprocessable
+    );
 }
 
 #[test]
@@ -417,6 +420,6 @@ fn the_ping_of_a_repository_names_it_and_that_of_an_organisation_does_not() {
         json!({"zen": "Speak like a human.", "organization": {}}).to_string(),
     ));
 
-    assert_eq!((of_repository.outcome, of_repository.project.is_some()), (Outcome::Ping, true));
-    assert_eq!((of_organisation.outcome, of_organisation.project.is_some()), (Outcome::Ping, false));
+    assert_eq!((of_repository.reading, of_repository.project.is_some()), (Reading::Ping, true));
+    assert_eq!((of_organisation.reading, of_organisation.project.is_some()), (Reading::Ping, false));
 }

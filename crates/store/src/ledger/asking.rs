@@ -1,7 +1,7 @@
 //! What is asked of the ledger, as one question or as one about each project that is seen.
 //! Knows nothing of what is found.
 
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::{Direction, Sight};
@@ -20,7 +20,7 @@ pub struct DeliveryQuery {
     /// Only about this project.
     pub project: Option<ProjectId>,
     /// Only with this outcome.
-    pub outcome: Option<String>,
+    pub outcome: Option<Outcome>,
     /// Only replays of this one.
     pub replay_of: Option<DeliveryId>,
     /// Not received before.
@@ -116,9 +116,9 @@ impl DeliveryQuery {
         if let Some(project) = self.project {
             sql.push(" AND d.project_id = ").push_bind(project);
         }
-        if let Some(outcome) = &self.outcome {
-            sql.push(" AND d.outcome = ").push_bind(outcome.clone());
-            if outcome != "applied" {
+        if let Some(outcome) = self.outcome {
+            sql.push(" AND d.outcome = ").push_bind(outcome.word());
+            if outcome != Outcome::Applied {
                 sql.push(" AND d.outcome <> 'applied'");
             }
         }
