@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pipecast_model::{ProjectId, Timestamp, TokenId, UserId};
+use pipecast_model::{ProjectId, Timestamp, TokenId, UserId, with_causes};
 use pipecast_store::audit::{Anchor, Row, Verification};
 use pipecast_store::{Reader, Result};
 use serde::Serialize;
@@ -12,8 +12,6 @@ use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use crate::chain;
 
 /// Rows that are read at once.
 const PAGE: i64 = 1_000;
@@ -194,7 +192,7 @@ pub async fn tell_ends(reader: Reader, ending: CancellationToken) {
                 continue;
             }
             Ok(None) => "the head of the audit is gone; run `pipecast audit verify`".to_owned(),
-            Err(error) => format!("cannot read where the audit ends, trying again every {LOOK:?}: {}", chain(&error)),
+            Err(error) => format!("cannot read where the audit ends, trying again every {LOOK:?}: {}", with_causes(&error)),
         };
         if complained.is_none_or(|last| now.duration_since(last) >= SAY_TROUBLE) {
             warn!("{trouble}");

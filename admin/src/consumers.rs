@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::witnessed::Denial;
-use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work};
+use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work, with_causes};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Error, Noted, Tx, Writer};
 use serde_json::json;
@@ -19,7 +19,6 @@ use tracing::{error, warn};
 use self::pace::Pace;
 use self::understanding::understand;
 use crate::announce::{Committed, Told};
-use crate::chain;
 use crate::hearing::Hearing;
 
 mod pace;
@@ -86,7 +85,7 @@ impl Consumer {
                 Some(Ok(claims)) => claims,
                 Some(Err(pipecast_fabric::Error::Closed(_))) | None => return,
                 Some(Err(error)) => {
-                    error!("cannot receive from the queue: {}", chain(&error));
+                    error!("cannot receive from the queue: {}", with_causes(&error));
                     pause = longer(pause);
                     wait(pause, &ending).await;
                     continue;
@@ -96,7 +95,7 @@ impl Consumer {
                 Ok(()) => pause = Duration::ZERO,
                 Err(error) => {
                     pause = longer(pause);
-                    error!("cannot write what deliveries tell, trying again in {pause:?}: {}", chain(&error));
+                    error!("cannot write what deliveries tell, trying again in {pause:?}: {}", with_causes(&error));
                     wait(pause, &ending).await;
                 }
             }
@@ -166,7 +165,7 @@ impl Consumer {
         if !verdicts.is_empty()
             && let Err(error) = self.queue.settle(verdicts).await
         {
-            warn!("cannot settle what was not written, it will come back after a restart: {}", chain(&error));
+            warn!("cannot settle what was not written, it will come back after a restart: {}", with_causes(&error));
         }
         failure.map_or(Ok(()), Err)
     }
@@ -298,7 +297,7 @@ fn blame(error: Error, failure: &mut Option<Error>) -> Verdict {
 }
 
 fn fail(error: &(dyn std::error::Error + 'static)) -> Verdict {
-    let reason = chain(error);
+    let reason = with_causes(error);
     metrics::counter!("pipecast_deliveries_total", "outcome" => "failed").increment(1);
     warn!("a delivery failed: {reason}");
     Verdict::Fail(reason)

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use pipecast_model::Timestamp;
+use pipecast_model::{Timestamp, hexadecimal};
 use pipecast_store::Tx;
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::idempotency::Known;
@@ -123,7 +123,7 @@ where
 /// SHA-256 in hex of texts that cannot run into each other.
 fn hash(texts: &[&str]) -> String {
     let whole: String = texts.iter().map(|text| format!("{}:{text};", text.len())).collect();
-    digest(&SHA256, whole.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal::write(digest(&SHA256, whole.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

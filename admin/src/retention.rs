@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecast_model::Timestamp;
+use pipecast_model::{Timestamp, with_causes};
 use pipecast_store::{Pruned, Purged, Result, Retention, Task, Tx, Writer};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{chain, once};
+use crate::once;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(60);
@@ -53,7 +53,7 @@ pub async fn run(settings: watch::Receiver<Settings>, writer: Arc<Writer>, endin
             Chore::Silent(stale_after),
         ] {
             if let Err(error) = in_rounds(chore, &writer, &ending).await {
-                warn!("cannot {}, trying again in {EVERY:?}: {}", chore.told(), chain(&error));
+                warn!("cannot {}, trying again in {EVERY:?}: {}", chore.told(), with_causes(&error));
             }
         }
     }

@@ -154,14 +154,13 @@ fn check(grants: &Grants, wanted: &Wanted) -> Result<(), Error> {
 }
 
 async fn make(tx: &mut Tx, user: UserId, wanted: &Wanted) -> Result<(ApiToken, Minted), Error> {
-    let scopes: Vec<&str> = wanted.scopes.iter().map(|permission| permission.word()).collect();
     let new = |prefix, hash| NewToken {
         id: TokenId::fresh(),
         prefix,
         hash,
         user_id: user,
         name: wanted.name.clone(),
-        scopes: scopes.join(" "),
+        scopes: Permission::write_list(&wanted.scopes),
         project_id: wanted.project,
         expires_at: after(Timestamp::now(), wanted.lifetime),
         rotated_from: None,

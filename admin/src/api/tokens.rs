@@ -79,7 +79,7 @@ impl From<ApiToken> for Shape {
             user_id: token.user_id,
             user_name: token.user_name,
             name: token.name,
-            scopes: token.scopes.split(' ').filter_map(|word| word.parse().ok()).collect(),
+            scopes: Permission::parse_list(&token.scopes),
             project_id: token.project_id,
             created_at: token.created_at,
             expires_at: token.expires_at,

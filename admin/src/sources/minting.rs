@@ -4,7 +4,7 @@
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pipecast_model::{Host, SecretKind};
+use pipecast_model::{Host, SecretKind, hexadecimal};
 use zeroize::Zeroizing;
 
 use super::{Error, LONGEST, SHORTEST, WantedSecret};
@@ -58,7 +58,7 @@ fn fresh(kind: SecretKind) -> Zeroizing<String> {
     rand::fill(&mut *bytes).expect("the system has random numbers");
     match kind {
         SecretKind::SigningToken => Zeroizing::new(format!("{}{}", prefix(kind), STANDARD.encode(*bytes))),
-        SecretKind::Hmac | SecretKind::Token => Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        SecretKind::Hmac | SecretKind::Token => Zeroizing::new(hexadecimal::write(&*bytes)),
     }
 }
 

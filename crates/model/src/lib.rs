@@ -2,10 +2,12 @@
 //! Knows nothing of HTTP, SQL or sockets and does no I/O.
 
 pub mod announcement;
+mod causes;
 pub mod delivery;
 mod envelope;
 pub mod execution;
 pub mod facts;
+pub mod hexadecimal;
 pub mod id;
 pub mod job;
 pub mod name;
@@ -23,6 +25,7 @@ pub mod version;
 pub mod witnessed;
 
 pub use announcement::{Announcement, Epoch};
+pub use causes::with_causes;
 pub use delivery::{Delivery, Host, Lane, Refusal, Work};
 pub use envelope::EnvelopeError;
 pub use execution::Execution;

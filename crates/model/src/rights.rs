@@ -126,6 +126,16 @@ impl Role {
 }
 
 impl Permission {
+    /// Those that a text names with spaces between; a word that no permission has is passed over.
+    pub fn parse_list(text: &str) -> Vec<Permission> {
+        text.split(' ').filter_map(|word| word.parse().ok()).collect()
+    }
+
+    /// The same text again.
+    pub fn write_list(list: &[Permission]) -> String {
+        list.iter().map(|permission| permission.word()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether it is about the whole service, so that a role in one project never gives it.
     pub const fn is_of_the_whole(self) -> bool {
         matches!(
@@ -178,6 +188,15 @@ mod tests {
             "owner".parse::<Role>().expect_err("no such role").to_string(),
             "\"owner\" is not one of admin, maintainer, viewer, runner, wallboard"
         );
+    }
+
+    #[test]
+    fn a_list_reads_back_without_what_nobody_knows() {
+        let list = [Permission::SystemRead, Permission::PipelinesRead];
+
+        assert_eq!(Permission::write_list(&list), "system:read pipelines:read");
+        assert_eq!(Permission::parse_list("system:read brew:coffee pipelines:read"), list);
+        assert_eq!(Permission::parse_list(&Permission::write_list(&[])), []);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use aho_corasick::AhoCorasick;
 use anyhow::{Context, bail, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
+use pipecast_model::hexadecimal;
 
 /// Names the folder; tests and processes that they start keep what they say there.
 pub const TRACES: &str = "PIPECAST_TEST_TRACES";
@@ -280,10 +281,7 @@ fn patterns(planted: &BTreeSet<(String, String)>) -> (Vec<Vec<u8>>, Vec<What>) {
 
 /// A text as it may be written.
 fn writings(text: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
-    let hex = text.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    });
+    let hex = hexadecimal::write(text);
     let mut writings = vec![("as it is", text.to_vec()), ("in hexadecimal", hex.into_bytes())];
     for place in 0..3 {
         // The letters of base64 that depend on nothing but this text.

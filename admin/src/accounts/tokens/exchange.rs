@@ -65,7 +65,7 @@ impl Accounts {
                 None => None,
             };
             lines.push(Line {
-                scopes: scopes(&token),
+                scopes: Permission::parse_list(&token.scopes),
                 user_name: token.user_name,
                 name: token.name,
                 project,
@@ -95,7 +95,8 @@ impl Accounts {
                 None => None,
             };
             let left = Duration::from_micros(u64::try_from(line.expires_at.0 - Timestamp::now().0).unwrap_or(0));
-            let is_like = |token: &ApiToken| token.name == line.name && token.project_id == project && same(&scopes(token), &line.scopes);
+            let is_like =
+                |token: &ApiToken| token.name == line.name && token.project_id == project && same(&Permission::parse_list(&token.scopes), &line.scopes);
             let is_nobodys = line.user_name.to_lowercase() != own_name.to_lowercase() || line.project.is_some() != project.is_some() || left.is_zero();
             let action = match (is_nobodys, there.iter().any(is_like)) {
                 (true, _) => Action::Skip,
@@ -180,10 +181,6 @@ async fn create(
     let made = make(tx, user, &wanted).await?;
     tx.audit(Entry::new(by.clone(), "token.import").on("token", made.0.id, &made.0.name).after(told(&made.0)));
     Ok(made)
-}
-
-fn scopes(token: &ApiToken) -> Vec<Permission> {
-    token.scopes.split(' ').filter_map(|word| word.parse().ok()).collect()
 }
 
 fn same(some: &[Permission], others: &[Permission]) -> bool {

@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, join_all, select};
-use pipecast_model::Lane;
+use pipecast_model::{Lane, with_causes};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::EmbeddedQueue;
 use super::{Claim, ClaimId, Dead, DeadId, Durability, Queue, Verdict};
-use crate::error::with_causes;
 use crate::{Error, Result};
 
 /// So many sends in a row that the primary did not take in time open the breaker.
