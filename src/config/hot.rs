@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pipecast_model::quantity::{Kind, parse_duration, parse_size, told_duration, told_size};
+use pipecast_store::Retention;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, DEFAULTS};
@@ -49,11 +50,10 @@ pub const HOT: [Hot; 20] = [
         least: None,
         most: None,
     },
-    bounded("retention.bodies", "0s", "3650d"),
+    bounded("retention.bodies", "0s", Retention::MOST),
     bounded("retention.bodies_size", "0B", "1048576GiB"),
-    bounded("retention.deleted", "0s", "3650d"),
-    // Less than a day would let the same body take effect twice.
-    bounded("retention.deliveries", "1d", "3650d"),
+    bounded("retention.deleted", "0s", Retention::MOST),
+    bounded("retention.deliveries", Retention::LEAST_DELIVERIES, Retention::MOST),
     bounded("retention.stale_after", "1m", "365d"),
 ];
 

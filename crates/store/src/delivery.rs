@@ -323,3 +323,16 @@ fn around(instant: Timestamp) -> (Timestamp, Timestamp) {
     let day = i64::try_from(SAME_BODY.as_micros()).expect("a day fits");
     (instant.minus(SAME_BODY), Timestamp(instant.0.saturating_add(day)))
 }
+
+#[cfg(test)]
+mod tests {
+    use pipecast_model::quantity::parse_duration;
+
+    use super::SAME_BODY;
+    use crate::Retention;
+
+    #[test]
+    fn the_ledger_knows_a_body_as_long_as_the_same_one_is_a_repetition() {
+        assert_eq!(parse_duration(Retention::LEAST_DELIVERIES), Some(SAME_BODY));
+    }
+}

@@ -22,6 +22,14 @@ pub struct Retention {
     pub deliveries: Duration,
 }
 
+impl Retention {
+    /// The least that `deliveries` may be, as it is written: the ledger has to know a body as long as the same one is a repetition.
+    pub const LEAST_DELIVERIES: &str = "1d";
+
+    /// The most that an age may be, as it is written: ten years.
+    pub const MOST: &str = "3650d";
+}
+
 /// What `prune` took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
