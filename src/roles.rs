@@ -30,6 +30,7 @@ pub mod audit;
 mod databases;
 mod desk;
 mod fabric;
+mod foundation;
 pub mod keys;
 mod limits;
 mod parts;
@@ -44,8 +45,7 @@ pub use running::Running;
 use databases::Databases;
 use desk::Desk;
 use fabric::Ports;
-use keys::Makes;
-use schema::Schema;
+use foundation::Foundation;
 use tasks::Tasks;
 use tuning::{Apply, Tuner};
 
@@ -132,38 +132,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
-    let (schema, awaited) = Schema::new(options, reader.clone(), plays(Role::Admin));
-    let making = match (plays(Role::Admin), plays(Role::Realtime)) {
-        (true, _) => Some(Makes::Key),
-        (false, true) => Some(Makes::Nothing),
-        (false, false) => None,
-    };
-    let sure = {
-        let (keys, reader) = (Arc::clone(&keys), reader.clone());
-        async move {
-            match making {
-                Some(makes) => keys::make_sure(&keys, &reader, makes).await,
-                None => Ok(()),
-            }
-        }
-    };
-    if schema.attempt().await? {
-        sure.await?;
-    } else {
-        let workers = workers.clone();
-        tasks.start("database", async move {
-            let bring = async {
-                schema.bring().await?;
-                sure.await
-            };
-            if let Some(brought) = workers.run_until_cancelled(bring).await {
-                brought?;
-                // It has done its work; a task that ends would end the process.
-                workers.cancelled().await;
-            }
-            Ok(())
-        });
-    }
+    let (foundation, awaited) = Foundation::new(options, reader.clone(), Arc::clone(&keys), roles);
+    foundation.lay(&mut tasks, &workers).await?;
     if let Some(ports) = ports.as_ref().filter(|_| plays(Role::Worker)) {
         let worker = Worker {
             reader: reader.clone(),
