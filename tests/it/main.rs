@@ -38,6 +38,7 @@ mod live;
 mod live_rights;
 mod logins;
 mod matrix;
+mod nul;
 mod openapi;
 mod operator;
 mod outage;
