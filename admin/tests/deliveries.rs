@@ -61,6 +61,9 @@ impl Queue for Watched {
     async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> pipecast_fabric::Result<Vec<Dead>> {
         self.queue.list_dead(after, most).await
     }
+    async fn which_are_dead(&self, ids: &[DeadId]) -> pipecast_fabric::Result<Vec<DeadId>> {
+        self.queue.which_are_dead(ids).await
+    }
     async fn find_dead(&self, id: &DeadId) -> pipecast_fabric::Result<Option<Dead>> {
         self.queue.find_dead(id).await
     }

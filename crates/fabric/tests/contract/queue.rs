@@ -220,6 +220,18 @@ pub(crate) async fn what_is_buried_is_listed_page_by_page_and_found(queues: &dyn
     assert_eq!((&found.message, found.reason.as_str(), found.lane), (&message(3), "reason 3", Lane::Bulk));
     let unknown = DeadId("never heard of".to_owned());
     assert!(queue.find_dead(&unknown).await.unwrap().is_none());
+    let asked = [all[3].id.clone(), unknown, all[0].id.clone()];
+    let there: HashSet<DeadId> = queue.which_are_dead(&asked).await.unwrap().into_iter().collect();
+    assert_eq!(there, [all[0].id.clone(), all[3].id.clone()].into(), "those that are there");
+    let large = Bytes::from(vec![b'x'; 10 * Dead::HEAD]);
+    queue.send(Lane::Bulk, large.clone()).await.unwrap();
+    settle(&*queue, &receive(&*queue, 1).await, Verdict::Fail("too large".to_owned())).await;
+    until_buried(&*queue, 6).await;
+    let listed = queue.list_dead(Some(&all[4].id), 2).await.unwrap();
+    assert_eq!((listed.len(), listed[0].bytes), (1, large.len()));
+    assert_eq!(listed[0].message, large[..Dead::HEAD], "a list has the beginning of each");
+    assert_eq!(queue.find_dead(&listed[0].id).await.unwrap().unwrap().message, large);
+    assert_eq!(queue.drop_dead(&[listed[0].id.clone()]).await.unwrap(), 1);
     queue.close().await;
     let queue = queues.open(fragile()).await;
     assert_eq!(ids(&queue.dead(9).await.unwrap()), ids(&all), "after a restart too");

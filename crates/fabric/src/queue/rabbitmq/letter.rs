@@ -113,6 +113,7 @@ impl Letter {
         Dead {
             id: name(&letter),
             lane: letter.lane,
+            bytes: letter.message.len(),
             message: letter.message,
             failures: letter.failures,
             reason: match letter.buried_at {
