@@ -230,17 +230,22 @@ async fn what_can_be_replayed_has_a_body_and_was_believed() {
             limit: 100,
             ..DeliveryQuery::default()
         };
-        assert_eq!(open.reader.count_deliveries(&query).await.unwrap(), (9, 8), "{engine:?}");
-        assert_eq!(open.reader.list_replayable(&query).await.unwrap(), ids[..8]);
+        let replayable = async |query: &DeliveryQuery| -> Vec<DeliveryId> {
+            let listed = open.reader.list_replayable(query).await.unwrap();
+            assert!(listed.iter().all(|(_, bytes)| *bytes == 2), "{listed:?}");
+            listed.into_iter().map(|(id, _)| id).collect()
+        };
+        assert_eq!(open.reader.count_deliveries(&query).await.unwrap(), 9, "{engine:?}");
+        assert_eq!(replayable(&query).await, ids[..8]);
 
         let sql = "DELETE FROM delivery_bodies WHERE received_at < 3000000 RETURNING 'gone'";
         open.ground.look(sql).await;
 
-        assert_eq!(open.reader.count_deliveries(&query).await.unwrap(), (9, 6));
-        assert_eq!(open.reader.list_replayable(&query).await.unwrap(), ids[2..8]);
+        assert_eq!(open.reader.count_deliveries(&query).await.unwrap(), 9);
+        assert_eq!(replayable(&query).await, ids[2..8]);
         let two = DeliveryQuery { limit: 2, ..query };
-        assert_eq!(open.reader.list_replayable(&two).await.unwrap(), ids[2..4]);
-        assert_eq!(open.reader.count_deliveries(&two).await.unwrap().0, 2);
+        assert_eq!(replayable(&two).await, ids[2..4], "those that can be replayed, not the first that are found");
+        assert_eq!(open.reader.count_deliveries(&two).await.unwrap(), 2);
     }
 }
 
