@@ -184,6 +184,26 @@ async fn one_socket_watches_many_topics_by_command() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_left_and_joined_again_while_it_is_read_answers_the_later_command() {
+    let app = app_with_a_run(|_| {}).await;
+    for round in 0..10 {
+        let mut socket = Socket::v1(app.address, "/ws").await;
+        socket.json_of("hello").await;
+
+        for command in [
+            json!({"cmd": "sub", "cid": 1, "topics": ["pipeline:1"]}),
+            json!({"cmd": "unsub", "cid": 2, "topics": ["pipeline:1"]}),
+            json!({"cmd": "sub", "cid": 3, "topics": ["pipeline:1"]}),
+        ] {
+            socket.say(&command).await;
+        }
+
+        assert_eq!(socket.json_of("unsubscribed").await["cid"], 2, "{round}");
+        assert_eq!(socket.json_of("subscribed").await["cid"], 3, "{round}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipeline_that_is_merged_into_another_leaves_its_watchers() {
     let app = TestApp::start().await;
     let mut monitor = Socket::v1(app.address, "/ws/monitor").await;
