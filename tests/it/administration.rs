@@ -87,6 +87,11 @@ async fn there_is_always_an_admin_left() {
         "conflict"
     );
 
+    // One more who is an admin and has no way in.
+    house.done(post(USERS, &json!({"name": "ghost", "role": "admin"}))).await;
+    assert_eq!(send(patch(&format!("{USERS}/1"), &json!({"disabled": true}), "*")).await.problem(), "conflict");
+    house.app.alter("UPDATE users SET role = NULL WHERE name = 'ghost'").await;
+
     // Two who take each other's place at once.
     let (second, other) = house.person("eve", Some("admin")).await;
     let one = house

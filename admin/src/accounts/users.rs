@@ -1,4 +1,4 @@
-//! Users as they are made and changed. There is always an admin left who may come in.
+//! Users as they are made and changed. There is always an admin left who can come in.
 //! Knows nothing of requests.
 
 use pipecast_auth::Shown;
@@ -79,6 +79,9 @@ impl Accounts {
         let before = user.clone();
         change(&mut user)?;
         let changed = write(&mut tx, &before, &user).await?;
+        if takes_an_admin(&before, &changed) {
+            keep_an_admin(&mut tx).await?;
+        }
         let action = match (before.deleted_at, changed.deleted_at) {
             (None, Some(_)) => "user.delete",
             (Some(_), None) => "user.restore",
@@ -178,18 +181,30 @@ fn is_in(user: &User) -> bool {
     user.disabled_at.is_none() && user.deleted_at.is_none()
 }
 
+/// Whether it is an admin who can come in.
+fn is_admin(user: &User) -> bool {
+    is_in(user) && user.has_password && user.role == Some(Role::Admin)
+}
+
+/// Whether there is one admin less by this change.
+fn takes_an_admin(before: &User, user: &User) -> bool {
+    is_admin(before) && !is_admin(user)
+}
+
+/// That an admin is left, after what was written. Two who take each other's role away at once would both see the other one, so the look comes
+/// after the writing, and in a row that both of them have to write.
+async fn keep_an_admin(tx: &mut Tx) -> Result<(), Error> {
+    tx.hold_admins().await?;
+    match tx.count_admins().await? {
+        0 => Err(Error::LastAdmin),
+        _ => Ok(()),
+    }
+}
+
+/// Writes an account as it is to be; whether an admin is left is for the caller to see to.
 async fn write(tx: &mut Tx, before: &User, user: &User) -> Result<User, Error> {
     if !tx.write_user(user).await? {
         return Err(Error::NameTaken);
-    }
-    let was_admin = is_in(before) && before.role == Some(Role::Admin);
-    // Two admins who take each other's role away at once would both see the other one, so the look comes after the writing, and in a row
-    // that both of them have to write.
-    if was_admin && (!is_in(user) || user.role != Some(Role::Admin)) {
-        tx.hold_admins().await?;
-        if tx.count_admins().await? == 0 {
-            return Err(Error::LastAdmin);
-        }
     }
     // For good: who comes back logs in, and makes new tokens.
     if is_in(before) && !is_in(user) {

@@ -10,7 +10,7 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Cursor, Fields, Limit, Page, Problem, Query, Short, SignedIn, Site, Visit, sparse};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::Actor;
-use pipecast_store::{Ended, Session};
+use pipecast_store::{Ended, Session, SessionQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -99,7 +99,7 @@ struct Filter {
     limit: Limit,
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<SessionId>>,
+    cursor: Option<Cursor<(Timestamp, SessionId)>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
@@ -170,7 +170,15 @@ async fn refresh_session(request: HttpRequest, body: Short<Refresh>, accounts: w
 async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::Data<Accounts>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let current = caller.session()?;
-    let sessions = accounts.reader().list_sessions(caller.bearing().user).await?;
+    let query = SessionQuery {
+        user: caller.bearing().user,
+        only: filter.current.is_some_and(|own| own).then_some(current),
+        except: filter.current.is_some_and(|own| !own).then_some(current),
+        oldest_first: filter.sort == Order::First,
+        after: filter.cursor.map(|Cursor(after)| after),
+        limit: filter.limit.rows(),
+    };
+    let sessions = accounts.reader().list_sessions(&query).await?;
     let shape = |session: Session| OpenSession {
         id: session.id,
         current: session.id == current,
@@ -180,13 +188,8 @@ async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::D
         ip: session.ip,
         user_agent: session.user_agent,
     };
-    let mut found: Vec<OpenSession> = sessions.into_iter().map(shape).collect();
-    found.retain(|session| filter.current.is_none_or(|own| own == session.current));
-    found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
-    if filter.sort == Order::First {
-        found.reverse();
-    }
-    sparse(Page::of_all(found, filter.cursor, filter.limit, |session| session.id), &filter.fields)
+    let page = Page::new(sessions, filter.limit, |session| (session.created_at, session.id), shape);
+    sparse(page, &filter.fields)
 }
 
 /// Ends the caller's own session.

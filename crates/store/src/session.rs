@@ -2,6 +2,7 @@
 //! Knows nothing of how a token looks: whoever asks has its hash.
 
 use pipecast_model::{SessionId, Timestamp, UserId};
+use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
@@ -59,6 +60,23 @@ pub struct NewRefresh<'a> {
     pub expires_at: Timestamp,
 }
 
+/// Which open sessions of a user; the newest first, unless it says otherwise.
+#[derive(Clone, Debug)]
+pub struct SessionQuery {
+    /// Whose.
+    pub user: UserId,
+    /// Only this one.
+    pub only: Option<SessionId>,
+    /// Not this one.
+    pub except: Option<SessionId>,
+    /// The oldest first.
+    pub oldest_first: bool,
+    /// Go on after this place: when a session was opened, and its id. It may have ended since.
+    pub after: Option<(Timestamp, SessionId)>,
+    /// At most this many.
+    pub limit: i64,
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -70,6 +88,8 @@ pub enum Ended {
     Reused,
     /// The password was changed.
     Password,
+    /// A backup was restored, in which it was open.
+    Restored,
 }
 
 impl Ended {
@@ -80,6 +100,7 @@ impl Ended {
             Ended::Revoked => "revoked",
             Ended::Reused => "reused",
             Ended::Password => "password",
+            Ended::Restored => "restored",
         }
     }
 }
@@ -97,15 +118,30 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(db).await).attempted("look for a session")
     }
 
-    /// Open sessions of a user, the newest first, at most 200.
-    pub async fn list_sessions(&self, user: UserId) -> Result<Vec<Session>> {
-        const SQL: &str = "
+    /// A page of the open sessions of a user, by when they were opened.
+    pub async fn list_sessions(&self, query: &SessionQuery) -> Result<Vec<Session>> {
+        const SELECT: &str = "
             SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
             FROM sessions
-            WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
-            ORDER BY created_at DESC, id DESC
-            LIMIT 200";
-        on!(&self.on, |db| sqlx::query_as(SQL).bind(user).bind(Timestamp::now()).fetch_all(db).await).attempted("list sessions")
+            WHERE ended_at IS NULL AND user_id = ";
+        let (behind, down) = if query.oldest_first { (">", "") } else { ("<", " DESC") };
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(SELECT);
+            sql.push_bind(query.user).push(" AND expires_at > ").push_bind(Timestamp::now());
+            if let Some(only) = query.only {
+                sql.push(" AND id = ").push_bind(only);
+            }
+            if let Some(except) = query.except {
+                sql.push(" AND id <> ").push_bind(except);
+            }
+            if let Some((created_at, id)) = query.after {
+                sql.push(format!(" AND (created_at, id) {behind} (")).push_bind(created_at);
+                sql.push(", ").push_bind(id).push(")");
+            }
+            sql.push(format!(" ORDER BY created_at{down}, id{down} LIMIT ")).push_bind(query.limit);
+            sql.build_query_as().fetch_all(db).await
+        })
+        .attempted("list sessions")
     }
 
     /// One session, if it is open.

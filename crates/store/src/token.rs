@@ -121,7 +121,10 @@ impl Reader {
                 sql.push(" AND t.project_id = ").push_bind(project);
             }
             if let Some(text) = &query.text {
-                sql.push(" AND lower(t.name) LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
+                // What an older build has written is not folded yet.
+                sql.push(" AND coalesce(t.name_folded, lower(t.name)) LIKE ")
+                    .push_bind(containing(text))
+                    .push(" ESCAPE '\\'");
             }
             if let Some(after) = query.after {
                 sql.push(if query.oldest_first { " AND t.id > " } else { " AND t.id < " }).push_bind(after);
@@ -141,8 +144,9 @@ impl Tx {
     /// Adds a token. `false` where the prefix is taken.
     pub async fn add_token(&mut self, token: &NewToken) -> Result<bool> {
         const SQL: &str = "
-            INSERT INTO api_tokens (id, prefix, hash, user_id, name, scopes, project_id, created_at, expires_at, rotated_from, version)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
+            INSERT INTO api_tokens (id, prefix, hash, user_id, name, name_folded, scopes, project_id, created_at, expires_at, rotated_from,
+                version)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
             ON CONFLICT (prefix) DO NOTHING";
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(token.id)
@@ -150,6 +154,7 @@ impl Tx {
             .bind(&token.hash)
             .bind(token.user_id)
             .bind(&token.name)
+            .bind(token.name.to_lowercase())
             .bind(&token.scopes)
             .bind(token.project_id)
             .bind(Timestamp::now())
@@ -172,10 +177,13 @@ impl Tx {
 
     /// Writes the name and the end of a token, and counts its version up.
     pub async fn write_token(&mut self, token: &ApiToken) -> Result<()> {
-        const SQL: &str = "UPDATE api_tokens SET (name, expires_at, revoked_at, version) = ($2, $3, $4, version + 1) WHERE id = $1";
+        const SQL: &str = "
+            UPDATE api_tokens SET (name, name_folded, expires_at, revoked_at, version) = ($2, $3, $4, $5, version + 1)
+            WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(token.id)
             .bind(&token.name)
+            .bind(token.name.to_lowercase())
             .bind(token.expires_at)
             .bind(token.revoked_at)
             .execute(&mut **db)

@@ -134,12 +134,18 @@ impl Reader {
                 sql.push(" AND u.role = ").push_bind(role.word());
             }
             if let Some(text) = &query.text {
+                // What an older build has written is not folded yet.
+                const FOLDED: [&str; 3] = [
+                    "u.name_folded",
+                    "coalesce(u.display_name_folded, lower(u.display_name))",
+                    "coalesce(u.email_folded, lower(u.email))",
+                ];
                 let pattern = crate::query::containing(text);
-                sql.push(" AND (u.name_folded LIKE ").push_bind(pattern.clone());
-                sql.push(" ESCAPE '\\' OR lower(coalesce(u.display_name, '')) LIKE ").push_bind(pattern.clone());
-                sql.push(" ESCAPE '\\' OR lower(coalesce(u.email, '')) LIKE ")
-                    .push_bind(pattern)
-                    .push(" ESCAPE '\\')");
+                sql.push(" AND (FALSE");
+                for column in FOLDED {
+                    sql.push(" OR ").push(column).push(" LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\'");
+                }
+                sql.push(")");
             }
             if let Some(after) = query.after {
                 sql.push(if query.descending { " AND u.id < " } else { " AND u.id > " }).push_bind(after);
@@ -183,8 +189,9 @@ impl Tx {
     /// Makes an account; `None` where the name is taken.
     pub async fn create_user(&mut self, user: &NewUser) -> Result<Option<UserId>> {
         const SQL: &str = "
-            INSERT INTO users (name, name_folded, display_name, email, role, password, password_changed_at, created_at, updated_at, version)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, 1)
+            INSERT INTO users (name, name_folded, display_name, display_name_folded, email, email_folded, role, password,
+                password_changed_at, created_at, updated_at, version)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)
             ON CONFLICT DO NOTHING
             RETURNING id";
         let now = Timestamp::now();
@@ -192,7 +199,9 @@ impl Tx {
             .bind(&user.name)
             .bind(folded(&user.name))
             .bind(&user.display_name)
+            .bind(user.display_name.as_deref().map(str::to_lowercase))
             .bind(&user.email)
+            .bind(user.email.as_deref().map(str::to_lowercase))
             .bind(user.role.map(Role::word))
             .bind(&user.password)
             .bind(user.password.as_ref().map(|_| now))
@@ -233,15 +242,17 @@ impl Tx {
     pub async fn write_user(&mut self, user: &User) -> Result<bool> {
         const SQL: &str = "
             UPDATE users
-            SET (name, name_folded, display_name, email, role, disabled_at, deleted_at, updated_at, version)
-                = ($2, $3, $4, $5, $6, $7, $8, $9, version + 1)
+            SET (name, name_folded, display_name, display_name_folded, email, email_folded, role, disabled_at, deleted_at, updated_at, version)
+                = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, version + 1)
             WHERE id = $1";
         let written = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(user.id)
             .bind(&user.name)
             .bind(folded(&user.name))
             .bind(&user.display_name)
+            .bind(user.display_name.as_deref().map(str::to_lowercase))
             .bind(&user.email)
+            .bind(user.email.as_deref().map(str::to_lowercase))
             .bind(user.role.map(Role::word))
             .bind(user.disabled_at)
             .bind(user.deleted_at)
@@ -285,9 +296,11 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query(SQL).execute(&mut **db).await.map(drop)).attempted("lock the admins")
     }
 
-    /// How many admins everywhere may come in.
+    /// How many admins everywhere can come in: whoever has no password cannot.
     pub async fn count_admins(&mut self) -> Result<i64> {
-        const SQL: &str = "SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at IS NULL AND deleted_at IS NULL";
+        const SQL: &str = "
+            SELECT count(*) FROM users
+            WHERE role = 'admin' AND password IS NOT NULL AND disabled_at IS NULL AND deleted_at IS NULL";
         on!(&mut self.on, |db| sqlx::query_scalar(SQL).fetch_one(&mut **db).await).attempted("count admins")
     }
 }

@@ -75,7 +75,7 @@ impl Accounts {
         Ok(Exported { lines, next })
     }
 
-    /// Makes tokens like these lines for whoever asks, in one transaction, none of which may more than they; one that they have already stays. A
+    /// Makes tokens like these lines for whoever asks, in one transaction, none of which may more than they; one that they have already, and that is good, stays. A
     /// project that they do not see is none for them. With `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
@@ -84,6 +84,8 @@ impl Accounts {
         let (user, grants) = (asking.user, &asking.grants);
         let own_name = self.reader.find_user(user).await?.ok_or(Error::Gone)?.name;
         let mut there = self.all_tokens(Some(user)).await?;
+        // One that has ended is listed until it is purged, and nobody comes in with it.
+        there.retain(|token| token.expires_at > Timestamp::now());
         let mut tx = self.writer.begin().await?;
         let (mut steps, mut issued) = (Vec::with_capacity(lines.len()), Vec::new());
         for (number, line) in lines {

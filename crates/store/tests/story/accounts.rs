@@ -261,3 +261,67 @@ async fn the_secret_of_an_app_is_sealed_for_its_user_and_wrapped_anew_with_the_o
         assert_eq!(opened(user, &alone).await, Err(Unsealable::Broken), "it is another user's");
     }
 }
+
+#[tokio::test]
+async fn users_and_tokens_are_searched_in_any_case_of_any_script() {
+    for engine in Engine::BOTH {
+        let (open, _) = with_user(engine).await;
+        let mut tx = open.writer.begin().await.unwrap();
+        let new = NewUser {
+            display_name: Some("Élise Øst".into()),
+            email: Some("ÉLISE@example.org".into()),
+            ..new_user("elise", None)
+        };
+        let user = tx.create_user(&new).await.unwrap().unwrap();
+        let token = NewToken {
+            name: "ÜBERGABE".into(),
+            ..new_token(user, "uebergab", None)
+        };
+        assert!(tx.add_token(&token).await.unwrap());
+        tx.commit().await.unwrap();
+        let users = async |text: &str| {
+            let query = UserQuery {
+                text: Some(text.to_owned()),
+                limit: 9,
+                ..UserQuery::default()
+            };
+            open.reader.list_users(&query).await.unwrap().len()
+        };
+        let tokens = async |text: &str| {
+            let query = TokenQuery {
+                text: Some(text.to_owned()),
+                limit: 9,
+                ..TokenQuery::default()
+            };
+            open.reader.list_tokens(&query).await.unwrap().len()
+        };
+
+        for text in ["Élise", "élise ø", "ÉLISE@"] {
+            assert_eq!(users(text).await, 1, "{engine:?}: {text}");
+        }
+        for text in ["übergabe", "ÜBER", "Übergabe"] {
+            assert_eq!(tokens(text).await, 1, "{engine:?}: {text}");
+        }
+
+        // As an older build has left them.
+        open.ground.look("UPDATE users SET (display_name_folded, email_folded) = (NULL, NULL)").await;
+        open.ground.look("UPDATE api_tokens SET name_folded = NULL").await;
+        assert_eq!(users("lovelace").await, 1, "{engine:?}: what lower() knows is found meanwhile");
+        let mut tx = open.writer.begin().await.unwrap();
+        assert_eq!(tx.fold_names(1).await.unwrap(), 2);
+        while tx.fold_names(1).await.unwrap() > 0 {}
+        tx.commit().await.unwrap();
+        assert_eq!((users("élise ø").await, tokens("übergabe").await), (1, 1), "{engine:?}");
+
+        // And by whoever changes them.
+        let mut tx = open.writer.begin().await.unwrap();
+        let mut row = tx.hold_user(user).await.unwrap().unwrap();
+        row.display_name = Some("ŒUVRE".into());
+        assert!(tx.write_user(&row).await.unwrap());
+        let mut row = tx.hold_token(token.id).await.unwrap().unwrap();
+        row.name = "ÑANDÚ".into();
+        tx.write_token(&row).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((users("œuvre").await, tokens("ñandú").await, tokens("übergabe").await), (1, 1, 0));
+    }
+}

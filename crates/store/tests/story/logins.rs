@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pipecast_model::{Timestamp, UserId};
-use pipecast_store::{Anew, Credential};
+use pipecast_store::{Anew, Credential, Ended, SessionQuery};
 
 use crate::accounts::{new_user, refresh, session, with_user};
 use crate::ground::{Engine, Ground};
@@ -151,11 +151,63 @@ async fn a_session_that_is_over_is_nobodys() {
 
         assert_eq!(open.reader.find_bearer(Credential::Session(ended.id)).await.unwrap(), None, "{engine:?}");
         assert_eq!(open.reader.find_session(ended.id).await.unwrap(), None);
-        assert_eq!(open.reader.list_sessions(UserId(user.0)).await.unwrap(), []);
+        assert_eq!(open.reader.list_sessions(&of(user)).await.unwrap(), []);
         let token = open.reader.find_refresh(&[1; 32]).await.unwrap().unwrap();
         assert!(
             token.session_expires_at <= Timestamp::now() && !token.is_ended,
             "whoever carries it on looks at its end"
         );
+    }
+}
+
+/// All of a user's, the newest first.
+fn of(user: UserId) -> SessionQuery {
+    SessionQuery {
+        user,
+        only: None,
+        except: None,
+        oldest_first: false,
+        after: None,
+        limit: 1_000,
+    }
+}
+
+#[tokio::test]
+async fn open_sessions_are_listed_behind_a_place_whatever_has_ended() {
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let mut tx = open.writer.begin().await.unwrap();
+        let mut all = Vec::new();
+        for number in 0..250 {
+            let mut session = session(user);
+            // Some at the same instant.
+            session.created_at = Timestamp(1_000_000 + number / 3);
+            tx.open_session(&session).await.unwrap();
+            all.push((session.created_at, session.id));
+        }
+        tx.commit().await.unwrap();
+        all.sort_unstable();
+        let list = async |query: SessionQuery| -> Vec<_> {
+            let listed = open.reader.list_sessions(&query).await.unwrap();
+            listed.into_iter().map(|session| (session.created_at, session.id)).collect()
+        };
+
+        let newest_first: Vec<_> = all.iter().rev().copied().collect();
+        assert_eq!(list(of(user)).await, newest_first, "{engine:?}");
+        let mut tx = open.writer.begin().await.unwrap();
+        for (_, id) in &all[..100] {
+            tx.end_session(*id, Ended::Revoked).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let behind = SessionQuery {
+            oldest_first: true,
+            after: Some(all[99]),
+            limit: 7,
+            ..of(user)
+        };
+        assert_eq!(list(behind).await, all[100..107], "behind one that has ended");
+        let (only, except) = (Some(all[120].1), Some(all[249].1));
+        assert_eq!(list(SessionQuery { only, ..of(user) }).await, [all[120]]);
+        assert_eq!(list(SessionQuery { except, limit: 1, ..of(user) }).await, [all[248]]);
     }
 }
