@@ -278,3 +278,26 @@ async fn until_unused(ground: &Ground) {
         }
     }
 }
+
+#[tokio::test]
+async fn sessions_that_are_loaded_can_be_ended_with_the_rest_of_it() {
+    for (from, to) in [(Engine::Sqlite, Engine::Postgres), (Engine::Postgres, Engine::Sqlite)] {
+        let source = full(from).await;
+        assert_eq!(source.ground.count("sessions WHERE ended_at IS NULL").await, 1, "one is open");
+        let target = Ground::lay(to).await;
+        let mut snapshot = Snapshot::take(&source.ground.options).await.unwrap();
+        let mut load = Load::begin(&target.options, snapshot.schema(), Over::Nothing).await.unwrap();
+        for table in snapshot.tables() {
+            let rows: Vec<Vec<Value>> = snapshot.rows(&table.name).try_collect().await.unwrap();
+            load.add(&table, &rows).await.unwrap();
+        }
+
+        load.end_sessions().await.unwrap();
+        load.commit().await.unwrap();
+
+        assert_eq!(target.look("SELECT ended_by FROM sessions").await, ["restored"], "{to:?}");
+        let target = target.open().await;
+        assert!(target.reader.find_refresh(&[1; 32]).await.unwrap().unwrap().is_ended);
+        assert_eq!(target.ground.count("api_tokens WHERE revoked_at IS NULL").await, 1, "tokens of programs stay");
+    }
+}
