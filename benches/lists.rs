@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use pipecast_model::{Host, Role, SourceId, Timestamp, UserId};
-use pipecast_store::source::{Deleted, SourceQuery, SourceSort};
-use pipecast_store::{Options, UserQuery};
+use pipecast_store::source::{Deleted, SourceQuery};
+use pipecast_store::{ByNameOrId, Direction, Options, UserQuery};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
 /// Of each.
@@ -119,7 +119,7 @@ async fn measure(url: String) -> usize {
         (
             "newest first, from the middle",
             SourceQuery {
-                sort: SourceSort::Newest,
+                sort: ByNameOrId::Newest,
                 after: middle(),
                 ..all()
             },
@@ -127,14 +127,14 @@ async fn measure(url: String) -> usize {
         (
             "by name",
             SourceQuery {
-                sort: SourceSort::Name,
+                sort: ByNameOrId::Name,
                 ..all()
             },
         ),
         (
             "by name, from the middle",
             SourceQuery {
-                sort: SourceSort::Name,
+                sort: ByNameOrId::Name,
                 after: middle(),
                 ..all()
             },
@@ -142,7 +142,7 @@ async fn measure(url: String) -> usize {
         (
             "by name down, from the middle",
             SourceQuery {
-                sort: SourceSort::NameDown,
+                sort: ByNameOrId::NameDown,
                 after: middle(),
                 ..all()
             },
@@ -171,6 +171,7 @@ async fn measure(url: String) -> usize {
         ),
     ];
     let people = || UserQuery {
+        direction: Direction::Up,
         limit: 51,
         ..UserQuery::default()
     };
@@ -181,7 +182,7 @@ async fn measure(url: String) -> usize {
         (
             "newest first, from the middle",
             UserQuery {
-                descending: true,
+                direction: Direction::Down,
                 after: middle(),
                 ..people()
             },

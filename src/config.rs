@@ -18,7 +18,9 @@ mod watch;
 pub mod webhooks;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use pipecast_model::source::{SHORTEST_SECRET, Unfit};
 use serde::Deserialize;
 
 pub use auth::Auth;
@@ -75,6 +77,15 @@ impl Config {
         Config::load(None, []).expect("the defaults are compiled in and tested").config
     }
 
+    /// Sentences for the log: settings that work, and could be better.
+    pub fn doubts(&self) -> Vec<String> {
+        let short = self.webhooks.short();
+        let doubt = |setting: String| {
+            format!("{setting} has fewer than {SHORTEST_SECRET} characters, so whoever sees a delivery may guess it; set a longer one here and at the host")
+        };
+        short.into_iter().map(doubt).collect()
+    }
+
     /// Refuses settings that cannot work together.
     ///
     /// # Errors
@@ -108,6 +119,9 @@ impl Config {
         {
             return impossible("auth.access_lifetime, auth.refresh_lifetime and auth.session_lifetime have to grow in this order");
         }
+        if !(Duration::from_secs(60)..=Duration::from_secs(3600)).contains(&self.auth.confirmed_for) {
+            return impossible("auth.confirmed_for is not between 1m and 1h");
+        }
         if self.auth.cost().memory_kib < 8 || self.auth.password_passes == 0 {
             return impossible("auth.password_memory is less than 8KiB or auth.password_passes is 0, which is no hash");
         }
@@ -119,6 +133,13 @@ impl Config {
         }
         if self.webhooks.github.sources.contains_key(DEFAULT_SOURCE) || self.webhooks.gitlab.sources.contains_key(DEFAULT_SOURCE) {
             return impossible("a source may not be called \"default\"; that is the one whose secret is webhooks.github.secret or webhooks.gitlab.secret");
+        }
+        if let Some((setting, unfit)) = self.webhooks.unfit() {
+            let instead = match unfit {
+                Unfit::Placeholder => "set one of your own, as `openssl rand -hex 32` makes it, and paste it at the host",
+                Unfit::NoSigningToken => "copy it whole from the webhook's page at GitLab",
+            };
+            return Err(Error::Impossible(format!("{setting} is not fit to be a secret: {unfit}; {instead}")));
         }
         if let Some(event) = self.webhooks.lanes.in_two() {
             return Err(Error::Impossible(format!(

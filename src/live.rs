@@ -36,6 +36,7 @@ pub mod hub;
 pub mod inbound;
 pub mod mux;
 mod origin;
+pub mod pace;
 pub mod protocol;
 pub mod rights;
 pub mod runs;

@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand};
 use pipecast::config::{Config, DEFAULTS};
 use pipecast::health::probe;
 use pipecast::roles::{self, Role, archive, audit, keys};
+use pipecast::server::panics;
 use pipecast::{openapi, simulate, telemetry};
 use pipecast_store::audit::Anchor;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -201,6 +202,7 @@ fn password(file: Option<PathBuf>) -> anyhow::Result<String> {
 fn load(file: Option<PathBuf>) -> anyhow::Result<Config> {
     let loaded = Config::load(file.as_deref(), std::env::vars())?;
     telemetry::start_logging(&loaded.config.log)?;
+    panics::watch();
     match &loaded.file {
         Some(file) => info!("settings come from {}, the environment and the defaults", file.display()),
         None => info!("settings come from the environment and the defaults"),

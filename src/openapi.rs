@@ -11,6 +11,7 @@ pub mod limited;
 
 mod by_hand;
 mod complete;
+mod confirmed;
 mod examples;
 mod locks;
 mod vocabulary;

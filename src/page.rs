@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
+use pipecast_model::hexadecimal;
 use rust_embed::RustEmbed;
 
 /// What `npm run build` left. A debug build reads it from the disk at each request, so a new page needs no new binary.
@@ -71,7 +72,7 @@ pub fn is_asked_for(context: &GuardContext) -> bool {
 fn embedded(path: &str) -> Option<File> {
     let file = Dist::get(path)?;
     Some(File {
-        etag: file.metadata.sha256_hash().iter().take(16).map(|byte| format!("{byte:02x}")).collect(),
+        etag: hexadecimal::write(&file.metadata.sha256_hash()[..16]),
         mime: file.metadata.mimetype().to_owned(),
         bytes: match file.data {
             Cow::Borrowed(bytes) => Bytes::from_static(bytes),

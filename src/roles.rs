@@ -30,6 +30,7 @@ pub mod audit;
 mod databases;
 mod desk;
 mod fabric;
+mod foundation;
 pub mod keys;
 mod limits;
 mod parts;
@@ -44,8 +45,7 @@ pub use running::Running;
 use databases::Databases;
 use desk::Desk;
 use fabric::Ports;
-use keys::Makes;
-use schema::Schema;
+use foundation::Foundation;
 use tasks::Tasks;
 use tuning::{Apply, Tuner};
 
@@ -91,6 +91,9 @@ impl Role {
 /// Settings that cannot work together, roles that the chosen backends cannot split, and whatever cannot be opened or bound.
 pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Running> {
     config.check()?;
+    if roles.contains(&Role::Realtime) {
+        config.doubts().iter().for_each(|doubt| warn!("{doubt}"));
+    }
     fabric::refuse_split_roles(&config, roles)?;
     keys::refuse_keys_of_ones_own(&config.keys, roles)?;
     let plays = |role| roles.contains(&role);
@@ -132,38 +135,8 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     let drain = Drain::default();
     let workers = CancellationToken::new();
     let mut tasks = Tasks::default();
-    let (schema, awaited) = Schema::new(options, reader.clone(), plays(Role::Admin));
-    let making = match (plays(Role::Admin), plays(Role::Realtime)) {
-        (true, _) => Some(Makes::Key),
-        (false, true) => Some(Makes::Nothing),
-        (false, false) => None,
-    };
-    let sure = {
-        let (keys, reader) = (Arc::clone(&keys), reader.clone());
-        async move {
-            match making {
-                Some(makes) => keys::make_sure(&keys, &reader, makes).await,
-                None => Ok(()),
-            }
-        }
-    };
-    if schema.attempt().await? {
-        sure.await?;
-    } else {
-        let workers = workers.clone();
-        tasks.start("database", async move {
-            let bring = async {
-                schema.bring().await?;
-                sure.await
-            };
-            if let Some(brought) = workers.run_until_cancelled(bring).await {
-                brought?;
-                // It has done its work; a task that ends would end the process.
-                workers.cancelled().await;
-            }
-            Ok(())
-        });
-    }
+    let (foundation, awaited) = Foundation::new(options, reader.clone(), Arc::clone(&keys), roles);
+    foundation.lay(&mut tasks, &workers).await?;
     if let Some(ports) = ports.as_ref().filter(|_| plays(Role::Worker)) {
         let worker = Worker {
             reader: reader.clone(),
@@ -185,6 +158,7 @@ pub async fn start(config: Config, roles: &BTreeSet<Role>) -> anyhow::Result<Run
     if plays(Role::Admin) {
         let accounts = Arc::new(people::accounts(&auth, &reader, &writer, &gatekeeper, &keys)?);
         desk = Some(Desk::open(&base, Arc::clone(&accounts), &reader, &writer, &queue, &keys));
+        tasks.start("logins", people::watch_logins(Arc::clone(&accounts), awaited.clone(), workers.clone()));
         tasks.start("setup", people::offer_setup(accounts, log.format, awaited.clone(), workers.clone()));
     }
     // Before anything counts.

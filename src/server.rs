@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::dev::{Server, ServerHandle, Service};
+use actix_web::error::InternalError;
 use actix_web::http::uri::{PathAndQuery, Uri};
 use actix_web::http::{KeepAlive, Method, StatusCode};
 use actix_web::rt::net::TcpStream;
@@ -19,6 +20,7 @@ use crate::config;
 
 mod cors;
 mod headers;
+pub mod panics;
 
 /// Longest path and query, in bytes: what most proxies pass on.
 const LONGEST_ADDRESS: usize = 8 << 10;
@@ -54,12 +56,16 @@ pub fn bind(
                     Ok(()) => {
                         trim_trailing_slash(&mut request);
                         answer_head_like_get(&mut request);
-                        Either::Left(service.call(request))
+                        panics::catch(|| service.call(request)).map(Either::Left)
                     }
-                    Err(problem) => Either::Right(ready(Ok(request.into_response(problem.error_response()).map_into_right_body()))),
+                    Err(problem) => Ok(Either::Right(ready(Ok(request.into_response(problem.error_response()).map_into_right_body())))),
                 };
                 async move {
-                    let mut response = answering.await?;
+                    let answered = match answering {
+                        Ok(answering) => panics::catch_all(answering).await,
+                        Err(problem) => Err(problem),
+                    };
+                    let mut response = answered.map_err(|problem| fallen(&problem, is_behind_tls))??;
                     witness::look_at(&response);
                     // A socket is no answer that a browser could do anything with.
                     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -91,6 +97,13 @@ pub fn bind(
         handle: server.handle(),
         server,
     })
+}
+
+/// The answer where the request went down with its handler, so that nobody else is left to dress it.
+fn fallen(problem: &Problem, is_behind_tls: bool) -> actix_web::Error {
+    let mut response = problem.error_response();
+    headers::dress(response.headers_mut(), is_behind_tls);
+    InternalError::from_response("a panic", response).into()
 }
 
 /// That a request begins within the limits. The library reads at most 128 KiB and 96 headers and answers what has more with a bare 431, before

@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Format, Log};
+use crate::server::panics::PANICS;
 
 /// Bounds in seconds for whatever is timed: from a cache hit to a host that has given up.
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -68,13 +69,15 @@ pub fn start_metrics() -> PrometheusHandle {
     static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
     HANDLE
         .get_or_init(|| {
-            PrometheusBuilder::new()
+            let recorder = PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
                 .expect("there are buckets")
                 .set_buckets_for_metric(Matcher::Suffix("_batch".to_owned()), &SIZES)
                 .expect("there are buckets")
                 .install_recorder()
-                .expect("this is the only place that installs one")
+                .expect("this is the only place that installs one");
+            metrics::counter!(PANICS).increment(0);
+            recorder
         })
         .clone()
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # schemathesis against the running service: at least CASES requests made of the OpenAPI document, good ones and bad ones, as an admin and as
 # nobody. No answer is 5xx, none has a status, a type or a shape that the document does not tell, and nothing that takes an account is open.
-# In the environment: CASES (20000), EXAMPLES for each operation, SEED, PIPECAST_BIN (target/debug/pipecast, which is built).
+# In the environment: CASES (20000), EXAMPLES for each operation, SEED, PIPECAST_BIN (target/debug/pipecast, which is built), POSTGRES: the URL of
+# a database in which the run has a schema of its own, in place of SQLite.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSION=4.32.5
@@ -20,13 +21,20 @@ fi
 binary=$(realpath "${PIPECAST_BIN:-target/debug/pipecast}")
 
 room=$(mktemp -d)
-service=
-trap '[ -z "$service" ] || { kill "$service"; wait "$service"; } 2>/dev/null || true; rm -rf "$room"' EXIT
-# Nothing that would keep a request from its handler: no waiting after failed logins, no limit of a rate; passwords as cheap as can be.
+service= schema=
+trap '[ -z "$service" ] || { kill "$service"; wait "$service"; } 2>/dev/null || true
+  [ -z "$schema" ] || psql -qc "DROP SCHEMA $schema CASCADE" "$POSTGRES" 2>/dev/null || true; rm -rf "$room"' EXIT
+if [ -n "${POSTGRES:-}" ]; then
+  psql -qc "CREATE SCHEMA schemathesis_$$" "$POSTGRES"
+  schema=schemathesis_$$
+  export PIPECAST_STORE__URL="$POSTGRES?options[search_path]=$schema"
+fi
+# Nothing that would keep a request from its handler: no waiting after failed logins, no limit of a rate, no question who it is within the hour;
+# passwords as cheap as can be.
 export PIPECAST_DATA_DIR=$room/data PIPECAST_SERVER__LISTEN=127.0.0.1:0 PIPECAST_LOG__FORMAT=json \
   PIPECAST_WEBHOOKS__GITHUB__SECRET=fuzzing PIPECAST_WEBHOOKS__GITLAB__SECRET=fuzzing \
   PIPECAST_AUTH__LOGIN_THROTTLE=false PIPECAST_AUTH__PASSWORD_MEMORY=8KiB PIPECAST_AUTH__PASSWORD_PASSES=1 \
-  PIPECAST_AUTH__ACCESS_LIFETIME=1d
+  PIPECAST_AUTH__ACCESS_LIFETIME=1d PIPECAST_AUTH__CONFIRMED_FOR=1h
 password='a password of the run'
 "$binary" create-admin fuzzer <<<"$password" >/dev/null
 "$binary" serve >"$room/log" 2>&1 &

@@ -10,9 +10,11 @@ use pipecast_model::{Permission, Timestamp};
 use pipecast_store::sealed::{Keys, KeysError};
 use pipecast_store::{Reader, Writer};
 
-use crate::once::OtherRequest;
+use crate::once::KeyRefused;
 
+mod asked;
 mod attempts;
+mod confirmation;
 mod entry;
 mod factor;
 mod generation;
@@ -22,12 +24,13 @@ mod setup;
 pub(crate) mod tokens;
 pub(crate) mod users;
 
+pub use confirmation::{Person, Proved, Retyped};
 pub use entry::{Opened, TICKET_LIFETIME, Typed};
 pub use members::NotAdded;
 pub use setup::Founder;
 pub use tokens::Wanted;
-pub use users::Person;
 
+use asked::Asked;
 use attempts::Turns;
 use keyring::Keyring;
 
@@ -91,15 +94,27 @@ pub enum Error {
     /// The second factor is there already.
     #[error("there is a second factor already")]
     FactorExists,
+    /// No second factor was offered, or too long ago, or another one since.
+    #[error("no second factor is on offer")]
+    NotOffered,
+    /// The password is right, and too short to be asked for without a second factor.
+    #[error("the password is too short to be asked for alone")]
+    ShortAlone,
+    /// The second factor stays as long as the password is too short without it.
+    #[error("the password is too short to take the second factor away")]
+    ShortWithout,
+    /// Another token, which begins so, has taken its place and is good.
+    #[error("the token {0} has taken its place")]
+    Replaced(String),
     /// A token cannot have what its user has not.
     #[error("a token cannot have what its user has not")]
     Beyond(Vec<Permission>),
     /// There is nothing to seal with.
     #[error("secrets cannot be sealed")]
     Keys(#[from] KeysError),
-    /// A key of the client's was used for another request.
+    /// A key of the client's is no good for this request, or not yet.
     #[error(transparent)]
-    OtherRequest(#[from] OtherRequest),
+    Key(#[from] KeyRefused),
     /// The database.
     #[error(transparent)]
     Store(#[from] pipecast_store::Error),
@@ -115,6 +130,8 @@ pub struct Accounts {
     costs: tokio::sync::OnceCell<()>,
     /// Who is logging in.
     turns: Turns,
+    /// Who was asked for a code.
+    asked: Asked,
     /// What signs sessions.
     keyring: Keyring,
     /// What seals.
@@ -141,6 +158,7 @@ impl Accounts {
             passwords: Passwords::new(settings.cost)?,
             costs: tokio::sync::OnceCell::new(),
             turns: Turns::default(),
+            asked: Asked::default(),
             keyring: Keyring::default(),
             keys,
             settings,
@@ -198,13 +216,26 @@ pub(super) struct Owner<'a> {
     pub(super) has_totp: bool,
 }
 
+/// Characters of a password that is asked for alone.
+const LEAST_ALONE: usize = 15;
+
+/// Characters of one that is asked for beside a second factor.
+const LEAST: usize = 8;
+
+/// Bytes of a password.
+const MOST: usize = 256;
+
+/// Whether a password is too short to be asked for without a second factor.
+fn is_short_alone(password: &str) -> bool {
+    password.chars().count() < LEAST_ALONE
+}
+
 /// The least that a password has to be (NIST SP 800-63B-4): long, and not what is tried first. Nothing is said about its letters.
 fn check(password: &str, owner: &Owner<'_>) -> Result<(), Error> {
-    let letters = password.chars().count();
-    if letters < 8 || (letters < 15 && !owner.has_totp) {
+    if password.chars().count() < LEAST || (is_short_alone(password) && !owner.has_totp) {
         return Err(Error::Weak("it has at least 15 characters, or 8 where a second factor is asked for"));
     }
-    if password.len() > 256 {
+    if password.len() > MOST {
         return Err(Error::Weak("it has at most 256 bytes"));
     }
     Ok(())

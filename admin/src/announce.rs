@@ -10,13 +10,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use pipecast_fabric::{Bus, Cache, ClaimId, Offer, Verdict};
-use pipecast_model::{Announcement, Topic};
+use pipecast_model::{Announcement, Topic, with_causes};
 use pipecast_store::{Reader, Writer};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tracing::{debug, warn};
-
-use crate::chain;
 
 /// The longest that telling may hold up the acks.
 const TELL_WITHIN: Duration = Duration::from_millis(200);
@@ -151,7 +149,11 @@ impl Announcer {
             }
             Err(error) => {
                 metrics::counter!("pipecast_announce_failures_total").increment(1);
-                warn!("cannot read the states of {} topics, they are told later: {}", topics.len(), chain(&error));
+                warn!(
+                    "cannot read the states of {} topics, they are told later: {}",
+                    topics.len(),
+                    with_causes(&error)
+                );
                 return;
             }
         };
@@ -181,7 +183,7 @@ impl Announcer {
             }
             Err(error) => {
                 metrics::counter!("pipecast_announce_failures_total").increment(count);
-                warn!("cannot tell {count} topics, they are told later: {}", chain(&error));
+                warn!("cannot tell {count} topics, they are told later: {}", with_causes(&error));
             }
         }
     }
@@ -218,7 +220,10 @@ impl Announcer {
             let dirty = match self.reader.list_dirty(HEAL_PAGE).await {
                 Ok(dirty) => dirty,
                 Err(error) => {
-                    warn!("cannot list the dirty topics, they are looked for again in {HEAL_EVERY:?}: {}", chain(&error));
+                    warn!(
+                        "cannot list the dirty topics, they are looked for again in {HEAL_EVERY:?}: {}",
+                        with_causes(&error)
+                    );
                     return;
                 }
             };
@@ -252,7 +257,7 @@ impl Announcer {
             Ok(()) => true,
             Err(error) => {
                 // Forgotten on purpose: what stays dirty is told once more, and a database that is down is not asked again at once.
-                warn!("cannot clear {} dirty topics, they are told again: {}", told.len(), chain(&error));
+                warn!("cannot clear {} dirty topics, they are told again: {}", told.len(), with_causes(&error));
                 false
             }
         }

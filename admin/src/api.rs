@@ -7,7 +7,7 @@
 use std::ops::Deref;
 
 use actix_web::middleware::from_fn;
-use pipecast_http::caller::admit;
+use pipecast_http::caller::{admit, pace_writes};
 use pipecast_http::conditional::stale;
 use pipecast_http::{Code, Fault, Problem};
 use pipecast_store::Reader;
@@ -27,6 +27,7 @@ mod me;
 mod members;
 mod notification_targets;
 mod once;
+mod order;
 mod pipelines;
 mod projects;
 mod retention_policies;
@@ -48,23 +49,30 @@ pub fn routes(config: &mut ServiceConfig) {
             .wrap(from_fn(admit))
             .configure(setup::routes)
             .configure(keys::routes)
+            // A session is carried on ten times a minute at most, and every tab does it.
             .configure(sessions::routes)
-            .configure(me::routes)
-            .configure(users::routes)
-            .configure(members::routes)
-            .configure(tokens::routes)
-            .configure(audit::routes)
-            .configure(deliveries::routes)
-            .configure(dead_letters::routes)
-            .configure(settings::routes)
-            .configure(retention_policies::routes)
-            .configure(notification_targets::routes)
-            .configure(sources::routes)
-            .configure(projects::routes)
-            .configure(pipelines::routes),
+            .service(scope("").wrap(from_fn(pace_writes)).configure(managed)),
     );
     config.service(scope("/api/ws-tickets").wrap(from_fn(admit)).configure(tickets::routes));
     config.service(scope("/api/v1/settings").wrap(from_fn(admit)).configure(endpoints::routes));
+}
+
+/// What people and programs manage.
+fn managed(config: &mut ServiceConfig) {
+    config
+        .configure(me::routes)
+        .configure(users::routes)
+        .configure(members::routes)
+        .configure(tokens::routes)
+        .configure(audit::routes)
+        .configure(deliveries::routes)
+        .configure(dead_letters::routes)
+        .configure(settings::routes)
+        .configure(retention_policies::routes)
+        .configure(notification_targets::routes)
+        .configure(sources::routes)
+        .configure(projects::routes)
+        .configure(pipelines::routes);
 }
 
 /// Reads the primary: who has changed something sees it in the next answer, wherever lists are read.
@@ -87,7 +95,7 @@ impl From<Error> for Problem {
                 .detail("too many logins have failed; wait before the next")
                 .retry_exactly(wait),
             Error::TooOften(wait) => Problem::new(Code::TooMany)
-                .detail("a session is carried on ten times a minute at most")
+                .detail("a session is carried on sixty times a minute at most")
                 .retry_exactly(wait),
             Error::Busy(_) => Problem::new(Code::Unavailable).retry_after(std::time::Duration::from_secs(2)),
             Error::Ended => Problem::new(Code::TokenRefused).detail("the session has ended; log in again"),
@@ -99,13 +107,22 @@ impl From<Error> for Problem {
             Error::Stale(version) => stale(version),
             Error::LastAdmin => Problem::new(Code::Conflict).detail("this is the last admin who may come in; make another one first"),
             Error::FactorExists => Problem::new(Code::Conflict).detail("there is a second factor already; take it away first"),
+            Error::NotOffered => Problem::new(Code::NotFound).detail("no secret was offered within the last ten minutes, or another one since; begin anew"),
+            Error::ShortAlone => Problem::new(Code::Forbidden)
+                .detail("this password has fewer than 15 characters, and no second factor is asked for besides any more; an admin has to give you another one"),
+            Error::ShortWithout => {
+                Problem::new(Code::Conflict).detail("your password has fewer than 15 characters, which is too short without a second factor; change it first")
+            }
+            Error::Replaced(heir) => {
+                Problem::new(Code::Conflict).detail(format!("the token {heir} has taken its place and is good; replace that one, or end it first"))
+            }
             Error::Beyond(permissions) => {
                 let words: Vec<_> = permissions.iter().map(|permission| permission.word()).collect();
                 let detail = format!("you may not do this there yourself: {}", words.join(", "));
                 Problem::new(Code::Invalid).faults(vec![Fault::new("/scopes", "beyond", detail)])
             }
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
-            Error::OtherRequest(error) => error.into(),
+            Error::Key(error) => error.into(),
             Error::Store(error) => error.into(),
         }
     }

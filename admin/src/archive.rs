@@ -22,15 +22,15 @@ use pipecast_store::archive::{Column, Kind, Table};
 use serde::{Deserialize, Serialize};
 
 mod backup;
+mod moving;
 mod progress;
 mod reading;
 mod restore;
-mod transfer;
 mod writing;
 
 pub use backup::backup;
+pub use moving::move_rows;
 pub use restore::restore;
-pub use transfer::transfer;
 pub use writing::Existing;
 
 /// The format that this build writes. Readers ignore fields that they do not know, so only a change that an older build would

@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use pipecast_model::{ProjectId, Timestamp, TokenId, UserId};
+use pipecast_model::{ProjectId, Timestamp, TokenId, UserId, with_causes};
 use pipecast_store::audit::{Anchor, Row, Verification};
 use pipecast_store::{Reader, Result};
 use serde::Serialize;
@@ -13,7 +13,9 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::chain;
+mod told;
+
+pub use told::Told;
 
 /// Rows that are read at once.
 const PAGE: i64 = 1_000;
@@ -194,7 +196,7 @@ pub async fn tell_ends(reader: Reader, ending: CancellationToken) {
                 continue;
             }
             Ok(None) => "the head of the audit is gone; run `pipecast audit verify`".to_owned(),
-            Err(error) => format!("cannot read where the audit ends, trying again every {LOOK:?}: {}", chain(&error)),
+            Err(error) => format!("cannot read where the audit ends, trying again every {LOOK:?}: {}", with_causes(&error)),
         };
         if complained.is_none_or(|last| now.duration_since(last) >= SAY_TROUBLE) {
             warn!("{trouble}");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pipecast_fabric::{Claim, ClaimId, Queue, Verdict};
 use pipecast_model::witnessed::Denial;
-use pipecast_model::{Delivery, EnvelopeError, Facts, Topic, Work};
+use pipecast_model::{Delivery, EnvelopeError, Facts, Outcome, Topic, Work, with_causes};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Error, Noted, Tx, Writer};
 use serde_json::json;
@@ -19,7 +19,6 @@ use tracing::{error, warn};
 use self::pace::Pace;
 use self::understanding::understand;
 use crate::announce::{Committed, Told};
-use crate::chain;
 use crate::hearing::Hearing;
 
 mod pace;
@@ -86,7 +85,7 @@ impl Consumer {
                 Some(Ok(claims)) => claims,
                 Some(Err(pipecast_fabric::Error::Closed(_))) | None => return,
                 Some(Err(error)) => {
-                    error!("cannot receive from the queue: {}", chain(&error));
+                    error!("cannot receive from the queue: {}", with_causes(&error));
                     pause = longer(pause);
                     wait(pause, &ending).await;
                     continue;
@@ -96,7 +95,7 @@ impl Consumer {
                 Ok(()) => pause = Duration::ZERO,
                 Err(error) => {
                     pause = longer(pause);
-                    error!("cannot write what deliveries tell, trying again in {pause:?}: {}", chain(&error));
+                    error!("cannot write what deliveries tell, trying again in {pause:?}: {}", with_causes(&error));
                     wait(pause, &ending).await;
                 }
             }
@@ -166,7 +165,7 @@ impl Consumer {
         if !verdicts.is_empty()
             && let Err(error) = self.queue.settle(verdicts).await
         {
-            warn!("cannot settle what was not written, it will come back after a restart: {}", chain(&error));
+            warn!("cannot settle what was not written, it will come back after a restart: {}", with_causes(&error));
         }
         failure.map_or(Ok(()), Err)
     }
@@ -238,27 +237,27 @@ impl Consumer {
         }
         tx.commit_unsynced().await?;
         for outcome in outcomes {
-            metrics::counter!("pipecast_deliveries_total", "outcome" => outcome).increment(1);
+            metrics::counter!("pipecast_deliveries_total", "outcome" => outcome.word()).increment(1);
         }
         Ok(Committed { topics, verdicts })
     }
 }
 
-/// Writes one piece of work; returns what became of a delivery in a word, and the topics that changed by it.
-async fn apply(tx: &mut Tx, item: &Item) -> Result<(Option<&'static str>, Vec<Topic>), Error> {
+/// Writes one piece of work; returns what became of a delivery, and the topics that changed by it.
+async fn apply(tx: &mut Tx, item: &Item) -> Result<(Option<Outcome>, Vec<Topic>), Error> {
     Ok(match &item.work {
         Work::Delivery(delivery) => match tx.note_delivery(delivery).await? {
             Noted::New => {
                 if item.failures > 0 {
                     tx.note_attempts(delivery.id, i64::from(item.failures) + 1).await?;
                 }
-                (Some(item.facts.outcome.word()), tx.record_facts(delivery, &item.facts).await?)
+                (Some(item.facts.reading.outcome()), tx.record_facts(delivery, &item.facts).await?)
             }
-            Noted::Duplicate(_) => (Some("duplicate"), Vec::new()),
+            Noted::Duplicate(_) => (Some(Outcome::Duplicate), Vec::new()),
         },
         Work::Refusal(refusal) => {
             tx.note_refusal(refusal).await?;
-            (Some("refused"), Vec::new())
+            (Some(Outcome::Refused), Vec::new())
         }
         Work::Witnessed(witnessed) => {
             witnessed.denials.iter().for_each(|denial| tx.audit(audited(denial)));
@@ -298,7 +297,7 @@ fn blame(error: Error, failure: &mut Option<Error>) -> Verdict {
 }
 
 fn fail(error: &(dyn std::error::Error + 'static)) -> Verdict {
-    let reason = chain(error);
+    let reason = with_causes(error);
     metrics::counter!("pipecast_deliveries_total", "outcome" => "failed").increment(1);
     warn!("a delivery failed: {reason}");
     Verdict::Fail(reason)

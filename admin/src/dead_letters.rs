@@ -82,7 +82,7 @@ impl From<Dead> for DeadLetter {
             failures: dead.failures,
             reason: dead.reason,
             buried_at: Some(dead.buried_at).filter(|at| at.0 > 0),
-            bytes: dead.message.len(),
+            bytes: dead.bytes,
             delivery,
         }
     }
@@ -108,7 +108,7 @@ pub enum Error {
     Queue(#[from] pipecast_fabric::Error),
 }
 
-/// Does it to those that are still there, after it was audited; returns how many that were.
+/// Does it to those that are still there, after it was audited of them; returns how many that were.
 ///
 /// # Errors
 /// See [`Error`]; some of them may have met their fate then.
@@ -117,7 +117,11 @@ pub async fn settle(queue: &dyn Queue, writer: &Writer, ids: &[DeadId], fate: Fa
         Fate::Retry => "dead_letter.retry",
         Fate::Drop => "dead_letter.drop",
     };
-    let names: Vec<&str> = ids.iter().map(|id| id.0.as_str()).collect();
+    let there = queue.which_are_dead(ids).await?;
+    if there.is_empty() {
+        return Ok(0);
+    }
+    let names: Vec<&str> = there.iter().map(|id| id.0.as_str()).collect();
     let entry = match names[..] {
         [name] => Entry::new(by, action).on("dead_letter", name, ""),
         _ => Entry::new(by, action).after(json!({ "ids": names })),
@@ -126,8 +130,8 @@ pub async fn settle(queue: &dyn Queue, writer: &Writer, ids: &[DeadId], fate: Fa
     tx.audit(entry);
     tx.commit().await?;
     Ok(match fate {
-        Fate::Retry => queue.retry_dead(ids).await?,
-        Fate::Drop => queue.drop_dead(ids).await?,
+        Fate::Retry => queue.retry_dead(&there).await?,
+        Fate::Drop => queue.drop_dead(&there).await?,
     })
 }
 

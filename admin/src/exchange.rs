@@ -60,6 +60,9 @@ pub enum Need {
     Secret,
     /// An account without a password: nobody can log in by it.
     Password,
+    /// A source whose key was that of one that was deleted for good: nothing is ever delivered there again, so it is passed over, and
+    /// has to be made under another key.
+    Key,
 }
 
 /// One step of an import.

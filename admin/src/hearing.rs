@@ -8,14 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pipecast_model::witnessed::TokenUse;
-use pipecast_model::{Delivery, Host, SecretId, Timestamp, TokenId};
+use pipecast_model::{Delivery, Host, SecretId, Timestamp, TokenId, with_causes};
 use pipecast_store::Writer;
 use pipecast_store::source::Heard;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-
-use crate::chain;
 
 /// How often it is written: so long an operator waits to see the first delivery of a new source.
 const EVERY: Duration = Duration::from_secs(1);
@@ -142,7 +140,7 @@ fn say_once(said: &mut bool, what: &str, written: pipecast_store::Result<()>) {
         Ok(()) => *said = false,
         Err(error) => {
             if !std::mem::replace(said, true) {
-                warn!("cannot note {what}, trying again every second: {}", chain(&error));
+                warn!("cannot note {what}, trying again every second: {}", with_causes(&error));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! From a raw delivery to facts: pure functions, one room for each host, no clock and no I/O.
 //! Knows nothing of the database: the store merges what is told here, and the version on each fact makes any order right.
 
-use pipecast_model::{Delivery, Facts, Host, Outcome};
+use pipecast_model::{Delivery, Facts, Host, Reading};
 
 pub mod fold;
 mod github;
@@ -19,34 +19,23 @@ pub fn understand(delivery: &Delivery) -> Facts {
         Host::Github => github::understand(delivery),
         Host::Gitlab => gitlab::understand(delivery),
     };
-    told.unwrap_or_else(Facts::from_outcome)
+    told.unwrap_or_else(|reading| Facts { reading, ..Facts::default() })
 }
 
 /// What a host's room gives back: the facts, or why there are none.
-type Understood = Result<Facts, Outcome>;
-
-/// Makes facts of a mere outcome.
-trait FromOutcome {
-    fn from_outcome(outcome: Outcome) -> Self;
-}
-
-impl FromOutcome for Facts {
-    fn from_outcome(outcome: Outcome) -> Self {
-        Facts { outcome, ..Facts::default() }
-    }
-}
+type Understood = Result<Facts, Reading>;
 
 /// The event is one that Pipecast does not keep.
-fn unknown_event() -> Outcome {
-    Outcome::Ignored("unknown_event".to_owned())
+fn unknown_event() -> Reading {
+    Reading::Ignored("unknown_event".to_owned())
 }
 
 /// The object that the event is about is null or missing.
-fn empty() -> Outcome {
-    Outcome::Ignored("empty".to_owned())
+fn empty() -> Reading {
+    Reading::Ignored("empty".to_owned())
 }
 
 /// Something that nothing can be done without is missing.
-fn lacks(what: &str) -> Outcome {
-    Outcome::Unprocessable(format!("it has no {what}"))
+fn lacks(what: &str) -> Reading {
+    Reading::Unprocessable(format!("it has no {what}"))
 }

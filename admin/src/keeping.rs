@@ -71,9 +71,11 @@ impl Keeping {
             let now = self.reader.find_kept_pipeline(before.id, &Sight::All).await?.ok_or(Error::Gone)?;
             return Err(Error::Stale(now.edition));
         }
-        let told = |change: &PipelineChange| -> Value { json!({"name": change.given_name, "archived_at": change.archived_at}) };
+        let told =
+            |change: &PipelineChange| -> Value { json!({"name": change.given_name, "visibility": change.visibility, "archived_at": change.archived_at}) };
         let was = PipelineChange {
             given_name: before.given_name.clone(),
+            visibility: before.visibility,
             archived_at: before.archived_at,
         };
         tx.audit(entry(by, "pipeline.update", "pipeline", before.id.0, &before.name, before.project).changed(told(&was), told(change)));

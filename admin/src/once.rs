@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use pipecast_model::Timestamp;
+use pipecast_model::{Timestamp, hexadecimal};
 use pipecast_store::Tx;
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::idempotency::Known;
@@ -41,10 +41,16 @@ pub struct Answer {
     pub again: bool,
 }
 
-/// Its key was used for another request.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the key was used for another request")]
-pub struct OtherRequest;
+/// Why a key is no good for a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyRefused {
+    /// It was used for another one.
+    #[error("the key was used for another request")]
+    OtherRequest,
+    /// The request that it was used for first has not come to an end.
+    #[error("the request with this key is still under way")]
+    UnderWay,
+}
 
 /// What is sealed of a request: a hash over a password of few bits would be a way to try passwords, so the hash is in it too.
 #[derive(Serialize, Deserialize)]
@@ -89,10 +95,11 @@ impl Once {
 /// Without a key it runs every time.
 ///
 /// # Errors
-/// Those of `make`; `OtherRequest`, also for what a build from before has kept; `Corrupt` where an answer is kept that does not open.
+/// Those of `make`; `OtherRequest`, also for what a build from before has kept; `UnderWay` on PostgreSQL, where the same key is waited for no longer than
+/// for any lock; `Corrupt` where an answer is kept that does not open.
 pub async fn once<E>(tx: &mut Tx, once: Option<&Once>, make: impl AsyncFnOnce(&mut Tx) -> Result<Answer, E>) -> Result<Answer, E>
 where
-    E: From<OtherRequest> + From<pipecast_store::Error>,
+    E: From<KeyRefused> + From<pipecast_store::Error>,
 {
     let Some(once) = once else { return make(tx).await };
     match tx.take_key(&once.caller, &once.key_hash, &once.ring, Timestamp::now()).await? {
@@ -114,16 +121,17 @@ where
                 }
                 Ok(answer)
             }
-            _ => Err(OtherRequest.into()),
+            _ => Err(KeyRefused::OtherRequest.into()),
         },
-        Known::Older => Err(OtherRequest.into()),
+        Known::Older => Err(KeyRefused::OtherRequest.into()),
+        Known::UnderWay => Err(KeyRefused::UnderWay.into()),
     }
 }
 
 /// SHA-256 in hex of texts that cannot run into each other.
 fn hash(texts: &[&str]) -> String {
     let whole: String = texts.iter().map(|text| format!("{}:{text};", text.len())).collect();
-    digest(&SHA256, whole.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hexadecimal::write(digest(&SHA256, whole.as_bytes()).as_ref())
 }
 
 #[cfg(test)]

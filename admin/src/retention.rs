@@ -6,14 +6,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pipecast_model::Timestamp;
+use pipecast_model::{Timestamp, with_causes};
 use pipecast_store::{Pruned, Purged, Result, Retention, Task, Tx, Writer};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::{chain, once};
+use crate::once;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(60);
@@ -51,9 +51,10 @@ pub async fn run(settings: watch::Receiver<Settings>, writer: Arc<Writer>, endin
             Chore::Accounts,
             Chore::Deleted(deleted),
             Chore::Silent(stale_after),
+            Chore::Names,
         ] {
             if let Err(error) = in_rounds(chore, &writer, &ending).await {
-                warn!("cannot {}, trying again in {EVERY:?}: {}", chore.told(), chain(&error));
+                warn!("cannot {}, trying again in {EVERY:?}: {}", chore.told(), with_causes(&error));
             }
         }
     }
@@ -72,6 +73,8 @@ enum Chore {
     Deleted(Duration),
     /// Executions that have been silent for so long.
     Silent(Duration),
+    /// Names that an older build has written, which lists search in a form that it did not keep.
+    Names,
 }
 
 /// What was done.
@@ -92,6 +95,7 @@ impl Chore {
             Chore::Accounts => "prune sessions",
             Chore::Deleted(_) => "purge what was deleted",
             Chore::Silent(_) => "mark stale executions",
+            Chore::Names => "fold names",
         }
     }
 
@@ -104,6 +108,7 @@ impl Chore {
             Chore::Answers => done.others = tx.forget_answers(now.minus(once::KEPT), AT_ONCE).await?,
             Chore::Accounts => done.others = tx.prune_accounts(now, AT_ONCE).await?,
             Chore::Deleted(after) => done.purged = tx.purge(now.minus(after), AT_ONCE).await?,
+            Chore::Names => done.others = tx.fold_names(AT_ONCE).await?,
             Chore::Silent(after) => done.others = tx.mark_stale(now.minus(after), AT_ONCE).await?.len() as u64,
         }
         Ok(done)

@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipecast_fabric::{ClaimId, Queue, Verdict};
+use pipecast_model::with_causes;
 use pipecast_store::Writer;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 use tracing::{error, warn};
-
-use crate::chain;
 
 /// How long a claim may wait for others to share a sync with. Nobody waits for it but the queue's room.
 const EVERY: Duration = Duration::from_millis(20);
@@ -39,11 +38,11 @@ impl Settler {
                 batches.push(batch);
             }
             if let Err(error) = self.writer.sync().await {
-                error!("the database cannot be made durable, so nothing is settled any more: {}", chain(&error));
+                error!("the database cannot be made durable, so nothing is settled any more: {}", with_causes(&error));
                 return;
             }
             if let Err(error) = self.queue.settle(batches.drain(..).flatten().collect()).await {
-                warn!("cannot settle what was written, it will come back as duplicates: {}", chain(&error));
+                warn!("cannot settle what was written, it will come back as duplicates: {}", with_causes(&error));
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pipecast_model::source::SHORTEST_SECRET;
 use pipecast_model::{Host, SecretId, SecretKind, Source, SourceId, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::{Keyring, Keys, KeysError};
@@ -12,7 +13,7 @@ use pipecast_store::{Reader, Tx, Writer};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use crate::once::{self, Answer, Once, OtherRequest};
+use crate::once::{self, Answer, KeyRefused, Once};
 
 pub mod exchange;
 mod minting;
@@ -20,7 +21,7 @@ mod minting;
 use minting::{random_key, settle};
 
 /// The shortest secret that somebody may bring along, in characters.
-pub const SHORTEST: usize = 24;
+pub const SHORTEST: usize = SHORTEST_SECRET;
 /// The longest one.
 pub const LONGEST: usize = 256;
 /// How long a secret is still believed after another one took its place, where nothing is said.
@@ -45,9 +46,9 @@ pub enum Error {
     /// A secret that somebody brought along.
     #[error("{0}")]
     Secret(&'static str),
-    /// A key of the client's was used for another request.
+    /// A key of the client's is no good for this request, or not yet.
     #[error(transparent)]
-    OtherRequest(#[from] OtherRequest),
+    Key(#[from] KeyRefused),
     /// Somebody else has the end of the path.
     #[error("another source has this key")]
     KeyTaken,
@@ -138,7 +139,7 @@ impl Sources {
     /// Makes a source with its first secret, once for each key of a client; `shape` makes the body of the answer.
     ///
     /// # Errors
-    /// `Secret`, `OtherRequest`, `Keys`, `Store`.
+    /// `Secret`, `Key`, `Keys`, `Store`.
     pub async fn make(&self, wanted: Wanted, secret: WantedSecret, by: By, once: Option<&Once>, shape: impl FnOnce(&Made) -> Value) -> Result<Answer, Error> {
         let ring = self.keys.ring()?;
         let mut tx = self.writer.begin().await?;
@@ -167,7 +168,7 @@ impl Sources {
     /// `overlap` longer.
     ///
     /// # Errors
-    /// Those of `check`, which sees the source as it is now; `Full`, `Secret`, `OtherRequest`, `Gone`, `Configured`, `Keys`, `Store`.
+    /// Those of `check`, which sees the source as it is now; `Full`, `Secret`, `Key`, `Gone`, `Configured`, `Keys`, `Store`.
     pub async fn rotate<E>(
         &self,
         id: SourceId,
@@ -177,7 +178,7 @@ impl Sources {
         shape: impl FnOnce(&Made) -> Value,
     ) -> Result<Answer, E>
     where
-        E: From<Error> + From<OtherRequest> + From<pipecast_store::Error>,
+        E: From<Error> + From<KeyRefused> + From<pipecast_store::Error>,
     {
         let ring = self.keys.ring().map_err(Error::from)?;
         let mut tx = self.writer.begin().await?;

@@ -3,11 +3,16 @@
 
 use std::sync::Arc;
 
+use pipecast_model::with_causes;
 use pipecast_store::audit::{By, Entry};
 use pipecast_store::sealed::{Keys, KeysError};
-use pipecast_store::{NotificationTarget, Reader, TargetFields, Tx, Writer};
+use pipecast_store::{NotificationTarget, Reader, TargetFields, TargetQuery, Tx, Writer};
 use serde_json::{Value, json};
+use tracing::warn;
 use zeroize::Zeroizing;
+
+/// How a target is told whose destination are mailboxes.
+pub const EMAIL: &str = "email";
 
 /// Why something about a target was not done.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +50,17 @@ pub enum Reach {
     Nowhere,
     /// There.
     At(Destination),
+    /// In these mailboxes, of which there is at least one.
+    Mail(Vec<String>),
+}
+
+/// A target as its operators see it.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// Its row.
+    pub target: NotificationTarget,
+    /// Who gets mail. `None` of what is told in another way, and where it cannot be read: the log says why.
+    pub recipients: Option<Vec<String>>,
 }
 
 /// What is done about targets.
@@ -60,9 +76,35 @@ impl Targets {
         Targets { reader, writer, keys }
     }
 
-    /// Reads them.
-    pub fn reader(&self) -> &Reader {
-        &self.reader
+    /// A page of them.
+    ///
+    /// # Errors
+    /// `Store`.
+    pub async fn list(&self, query: &TargetQuery) -> Result<Vec<NotificationTarget>, Error> {
+        Ok(self.reader.list_notification_targets(query).await?)
+    }
+
+    /// One of them with what operators may see of where it is reached.
+    pub fn shown(&self, target: NotificationTarget) -> Shown {
+        let recipients = self.recipients(&target);
+        Shown { target, recipients }
+    }
+
+    fn recipients(&self, target: &NotificationTarget) -> Option<Vec<String>> {
+        if target.fields.kind != EMAIL {
+            return None;
+        }
+        if target.sealed_url.is_none() {
+            return Some(Vec::new());
+        }
+        let opened = self.keys.ring().map_err(|error| with_causes(&error));
+        match opened.and_then(|ring| target.recipients(&ring).map_err(|error| with_causes(&error))) {
+            Ok(recipients) => Some(recipients),
+            Err(error) => {
+                warn!(target.id = target.id, %error, "cannot read who gets mail of notification target {}", target.id);
+                None
+            }
+        }
     }
 
     /// One of them.
@@ -81,7 +123,7 @@ impl Targets {
         let mut tx = self.writer.begin().await?;
         let mut target = tx.create_notification_target(fields).await?.ok_or(Error::NoProject)?;
         self.reach(&mut tx, &mut target, reach).await?;
-        tx.audit(entry(by, "notification_target.create", &target).after(told(&target)));
+        tx.audit(entry(by, "notification_target.create", &target).after(self.told(&target)));
         tx.commit().await?;
         Ok(target)
     }
@@ -99,7 +141,7 @@ impl Targets {
             return Err(if now == before.version { Error::NoProject } else { Error::Stale(now) });
         };
         self.reach(&mut tx, &mut target, reach).await?;
-        tx.audit(entry(by, "notification_target.update", &target).changed(told(before), told(&target)));
+        tx.audit(entry(by, "notification_target.update", &target).changed(self.told(before), self.told(&target)));
         tx.commit().await?;
         Ok(target)
     }
@@ -109,12 +151,16 @@ impl Targets {
             Reach::AsBefore => {}
             Reach::Nowhere => {
                 tx.forget_destination(target.id).await?;
-                target.url_host = None;
+                (target.url_host, target.sealed_url) = (None, None);
             }
             Reach::At(Destination { host, url }) => {
                 let ring = self.keys.ring()?;
-                tx.keep_destination(target.id, &host, &url, &ring).await?;
+                target.sealed_url = Some(tx.keep_destination(target.id, &host, &url, &ring).await?);
                 target.url_host = Some(host);
+            }
+            Reach::Mail(recipients) => {
+                let ring = self.keys.ring()?;
+                target.sealed_url = Some(tx.keep_recipients(target.id, &recipients, &ring).await?);
             }
         }
         Ok(())
@@ -130,8 +176,23 @@ impl Targets {
             drop(tx);
             return Err(Error::Stale(self.find(before.id).await?.version));
         }
-        tx.audit(entry(by, "notification_target.delete", before).before(told(before)));
+        tx.audit(entry(by, "notification_target.delete", before).before(self.told(before)));
         Ok(tx.commit().await?)
+    }
+
+    /// What the audit is told of a target: of its address the host, and of those who get mail how their addresses begin and end.
+    fn told(&self, target: &NotificationTarget) -> Value {
+        let fields = &target.fields;
+        let recipients = self.recipients(target);
+        json!({
+            "name": fields.name,
+            "kind": fields.kind,
+            "project_id": fields.project_id,
+            "statuses": fields.statuses.split_whitespace().collect::<Vec<_>>(),
+            "enabled": fields.enabled,
+            "url_host": target.url_host,
+            "recipients": recipients.map(|all| all.iter().map(|address| masked(address)).collect::<Vec<_>>()),
+        })
     }
 }
 
@@ -143,15 +204,8 @@ fn entry(by: By, action: &'static str, target: &NotificationTarget) -> Entry {
     }
 }
 
-/// What the audit is told of a target: of its address the host.
-fn told(target: &NotificationTarget) -> Value {
-    let fields = &target.fields;
-    json!({
-        "name": fields.name,
-        "kind": fields.kind,
-        "project_id": fields.project_id,
-        "statuses": fields.statuses.split_whitespace().collect::<Vec<_>>(),
-        "enabled": fields.enabled,
-        "url_host": target.url_host,
-    })
+/// As much of an address as tells it from others: rows of the audit are kept for ever, and people are not to be.
+fn masked(address: &str) -> String {
+    let (local, domain) = address.rsplit_once('@').unwrap_or((address, ""));
+    format!("{}…@{domain}", local.chars().take(1).collect::<String>())
 }

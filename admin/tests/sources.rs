@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pipecast_admin::exchange::{Action, Need, Rehearsal};
-use pipecast_admin::once::{Answer, Once};
+use pipecast_admin::once::{Answer, KeyRefused, Once};
 use pipecast_admin::sources::exchange::Line;
 use pipecast_admin::sources::{Error, Rotation, Sources, Wanted, WantedSecret};
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
@@ -14,12 +14,14 @@ use pipecast_store::sealed::Keys;
 use pipecast_store::source::place_of_secret;
 use pipecast_store::{Options, Reader};
 use serde_json::json;
+use sqlx::{Connection, SqliteConnection};
 use zeroize::Zeroizing;
 
 struct Desk {
     sources: Sources,
     reader: Reader,
     keys: Arc<Keys>,
+    options: Options,
     _folder: tempfile::TempDir,
 }
 
@@ -40,6 +42,7 @@ async fn desk() -> Desk {
         sources: Sources::new(reader.clone(), Arc::new(writer), Arc::clone(&keys), Some("https://ci.example.org".into())),
         reader,
         keys,
+        options,
         _folder: folder,
     }
 }
@@ -118,7 +121,7 @@ async fn a_source_is_made_once_for_each_key_and_its_secret_is_kept_nowhere_in_th
         (first.again, again.again, &first.location, &first.body),
         (false, true, &again.location, &again.body)
     );
-    assert!(matches!(desk.make("b", Some(&once("b"))).await, Err(Error::OtherRequest(_))));
+    assert!(matches!(desk.make("b", Some(&once("b"))).await, Err(Error::Key(KeyRefused::OtherRequest))));
     let secret = first.body["secret"].as_str().unwrap();
     assert_eq!(desk.believed(id_of(&first)).await, [secret]);
     let source = desk.source(id_of(&first)).await;
@@ -226,4 +229,34 @@ async fn an_import_says_what_it_would_do_and_then_does_that() {
     assert_eq!(shown, [(Action::Update, vec!["enabled"], None), (Action::Create, vec![], Some(Need::Secret))]);
     assert!(import(Rehearsal::Real).await.iter().all(|step| step.action == Action::Keep));
     assert_eq!(desk.believed(1).await.len(), 1, "its secret stays");
+}
+
+#[tokio::test]
+async fn an_import_passes_over_a_key_whose_source_was_purged_and_brings_the_rest() {
+    const OF_IT: &str = "INSERT INTO projects (source_id, external_id, name_folded, stamps) VALUES (1, 'p', 'p', '{}')";
+    let desk = desk().await;
+    desk.make("a", None).await.unwrap();
+    let mut lines: Vec<(usize, Line)> = (1..).zip(desk.sources.export(None).await.unwrap().lines).collect();
+    let other = Line {
+        key: "another".into(),
+        ..lines[0].1.clone()
+    };
+    lines.push((2, other));
+    let mut own = SqliteConnection::connect(&desk.options.url).await.unwrap();
+    for sql in [OF_IT, "UPDATE sources SET deleted_at = 1 WHERE id = 1"] {
+        sqlx::query(sql).execute(&mut own).await.unwrap();
+    }
+    let (_, writer) = pipecast_store::open(&desk.options).await.unwrap();
+    let mut tx = writer.begin().await.unwrap();
+    assert_eq!(tx.purge(Timestamp::now(), 10).await.unwrap().sources, 1);
+    tx.commit().await.unwrap();
+
+    let import = async |rehearsal| desk.sources.import(&lines, rehearsal, None, &By::system()).await.unwrap();
+    let planned = import(Rehearsal::Dry).await;
+    let done = import(Rehearsal::Real).await;
+
+    assert_eq!(planned, done);
+    let shown: Vec<_> = done.iter().map(|step| (step.action, step.needs)).collect();
+    assert_eq!(shown, [(Action::Skip, Some(Need::Key)), (Action::Create, Some(Need::Secret))]);
+    assert_eq!(desk.sources.export(None).await.unwrap().lines[0].key, "another");
 }

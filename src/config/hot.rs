@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pipecast_model::quantity::{Kind, parse_duration, parse_size, told_duration, told_size};
+use pipecast_store::Retention;
 use tracing_subscriber::EnvFilter;
 
 use super::{Config, DEFAULTS};
@@ -29,7 +30,7 @@ const fn bounded(key: &'static str, least: &'static str, most: &'static str) -> 
 }
 
 /// Every one of them. What a process only reads once, as an address or the size of a pool, is not among them.
-pub const HOT: [Hot; 20] = [
+pub const HOT: [Hot; 25] = [
     bounded("limits.address_burst", "1", "1000000"),
     bounded("limits.address_per_second", "1", "1000000"),
     bounded("limits.impostor_burst", "1", "1000000"),
@@ -40,7 +41,12 @@ pub const HOT: [Hot; 20] = [
     bounded("limits.token_per_second", "1", "1000000"),
     bounded("limits.user_burst", "1", "1000000"),
     bounded("limits.user_per_second", "1", "1000000"),
+    bounded("limits.writes_burst", "1", "1000000"),
+    bounded("limits.writes_per_second", "1", "1000000"),
+    bounded("live.caller_handshake_burst", "1", "1000000"),
+    bounded("live.caller_handshakes_per_second", "1", "1000000"),
     bounded("live.handshakes_per_second", "1", "1000000"),
+    bounded("live.max_signed_in_sockets_per_ip", "1", "10000000"),
     bounded("live.max_sockets", "0", "10000000"),
     bounded("live.max_sockets_per_ip", "1", "10000000"),
     bounded("live.max_sockets_per_user", "1", "10000000"),
@@ -49,11 +55,10 @@ pub const HOT: [Hot; 20] = [
         least: None,
         most: None,
     },
-    bounded("retention.bodies", "0s", "3650d"),
+    bounded("retention.bodies", "0s", Retention::MOST),
     bounded("retention.bodies_size", "0B", "1048576GiB"),
-    bounded("retention.deleted", "0s", "3650d"),
-    // Less than a day would let the same body take effect twice.
-    bounded("retention.deliveries", "1d", "3650d"),
+    bounded("retention.deleted", "0s", Retention::MOST),
+    bounded("retention.deliveries", Retention::LEAST_DELIVERIES, Retention::MOST),
     bounded("retention.stale_after", "1m", "365d"),
 ];
 
@@ -89,7 +94,12 @@ impl Config {
             "limits.token_per_second" => Place::Rate(&mut self.limits.token_per_second),
             "limits.user_burst" => Place::Rate(&mut self.limits.user_burst),
             "limits.user_per_second" => Place::Rate(&mut self.limits.user_per_second),
+            "limits.writes_burst" => Place::Rate(&mut self.limits.writes_burst),
+            "limits.writes_per_second" => Place::Rate(&mut self.limits.writes_per_second),
+            "live.caller_handshake_burst" => Place::Rate(&mut self.live.caller_handshake_burst),
+            "live.caller_handshakes_per_second" => Place::Rate(&mut self.live.caller_handshakes_per_second),
             "live.handshakes_per_second" => Place::Rate(&mut self.live.handshakes_per_second),
+            "live.max_signed_in_sockets_per_ip" => Place::Count(&mut self.live.max_signed_in_sockets_per_ip),
             "live.max_sockets" => Place::Count(&mut self.live.max_sockets),
             "live.max_sockets_per_ip" => Place::Count(&mut self.live.max_sockets_per_ip),
             "live.max_sockets_per_user" => Place::Count(&mut self.live.max_sockets_per_user),

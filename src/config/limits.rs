@@ -24,6 +24,10 @@ pub struct Limits {
     pub token_per_second: u32,
     /// The same at once.
     pub token_burst: u32,
+    /// Requests a second under `/admin/v1` that change something, of an account in person or of a token.
+    pub writes_per_second: u32,
+    /// The same at once.
+    pub writes_burst: u32,
     /// Authentic deliveries a second of a source.
     pub source_per_second: u32,
     /// The same at once.
@@ -42,6 +46,7 @@ impl Limits {
             address: quota(self.address_per_second, self.address_burst),
             user: quota(self.user_per_second, self.user_burst),
             token: quota(self.token_per_second, self.token_burst),
+            writes: quota(self.writes_per_second, self.writes_burst),
             source: quota(self.source_per_second, self.source_burst),
             impostor: quota(self.impostor_per_second, self.impostor_burst),
         }
@@ -56,6 +61,8 @@ impl Limits {
             ("limits.user_burst", self.user_burst),
             ("limits.token_per_second", self.token_per_second),
             ("limits.token_burst", self.token_burst),
+            ("limits.writes_per_second", self.writes_per_second),
+            ("limits.writes_burst", self.writes_burst),
             ("limits.source_per_second", self.source_per_second),
             ("limits.source_burst", self.source_burst),
             ("limits.impostor_per_second", self.impostor_per_second),

@@ -14,12 +14,18 @@ pub struct Live {
     pub max_topics: usize,
     /// Most sockets and streams on this node.
     pub max_sockets: usize,
-    /// Most sockets and streams of one address (an IPv6 network of 64 bits counts as one); loopback is exempt.
+    /// Most sockets and streams without an account of one address (an IPv6 network of 64 bits counts as one); loopback is exempt.
     pub max_sockets_per_ip: usize,
+    /// Most of them with an account, of one address.
+    pub max_signed_in_sockets_per_ip: usize,
     /// Most sockets and streams of one account, its tokens included.
     pub max_sockets_per_user: usize,
     /// Most handshakes a second on this node; loopback is exempt.
     pub handshakes_per_second: u32,
+    /// Handshakes a second of one address without an account; an account has ten times that; loopback is exempt.
+    pub caller_handshakes_per_second: u32,
+    /// The same at once.
+    pub caller_handshake_burst: u32,
     /// Largest inbound frame in bytes of a `pipecast.v1` socket.
     #[serde(deserialize_with = "value::size")]
     pub inbound_frame: u64,
@@ -39,6 +45,9 @@ pub struct Live {
     /// How long a socket lives, give or take 20 %, before it is asked to connect again.
     #[serde(deserialize_with = "value::duration")]
     pub lifetime: Duration,
+    /// How long a socket that takes commands stays without a topic.
+    #[serde(deserialize_with = "value::duration")]
+    pub idle: Duration,
     /// Over which time a shutdown spreads the farewells.
     #[serde(deserialize_with = "value::duration")]
     pub drain_window: Duration,

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pipecast_model::Lane;
+use pipecast_model::source::{SHORTEST_SECRET, Unfit, check_secret};
+use pipecast_model::{Host, Lane, SecretKind};
 use serde::Deserialize;
 
 use super::{Secret, value};
@@ -35,6 +36,38 @@ pub struct Webhooks {
     pub github: Github,
     /// GitLab.
     pub gitlab: Gitlab,
+}
+
+impl Webhooks {
+    /// Every secret that is set, with its setting and kind.
+    fn secrets(&self) -> impl Iterator<Item = (String, SecretKind, &Secret)> {
+        let alone = [
+            ("webhooks.github.secret", SecretKind::Hmac, &self.github.secret),
+            ("webhooks.gitlab.secret", SecretKind::Token, &self.gitlab.secret),
+            ("webhooks.gitlab.signing_token", SecretKind::SigningToken, &self.gitlab.signing_token),
+        ];
+        let named = [(Host::Github, &self.github.sources), (Host::Gitlab, &self.gitlab.sources)];
+        let named = named.into_iter().flat_map(|(host, sources)| {
+            let name = move |key: &String| format!("webhooks.{host}.sources.{key}");
+            sources
+                .iter()
+                .map(move |(key, secret)| (name(key), SecretKind::of(host, secret.expose()), secret))
+        });
+        let alone = alone.into_iter().map(|(name, kind, secret)| (name.to_owned(), kind, secret));
+        alone.chain(named).filter(|(.., secret)| !secret.is_empty())
+    }
+
+    /// A secret that everybody guesses or that nothing can be signed with, by its setting.
+    pub fn unfit(&self) -> Option<(String, Unfit)> {
+        self.secrets()
+            .find_map(|(name, kind, secret)| check_secret(kind, secret.expose()).err().map(|unfit| (name, unfit)))
+    }
+
+    /// Settings of secrets that are shorter than they should be.
+    pub fn short(&self) -> Vec<String> {
+        let short = self.secrets().filter(|(.., secret)| secret.expose().chars().count() < SHORTEST_SECRET);
+        short.map(|(name, ..)| name).collect()
+    }
 }
 
 /// The table from event to lane.

@@ -1,5 +1,5 @@
-//! How many sockets and streams there may be: on this node, of an address, of an account, and new ones in a second.
-//! Knows nothing of requests.
+//! How many sockets and streams there may be: on this node, of an address, of an account.
+//! Knows nothing of requests, nor of how fast they come.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use pipecast_http::limits::network;
-use pipecast_http::{Code, Problem, Rate};
+use pipecast_http::{Code, Problem};
 use pipecast_model::UserId;
 use tokio::sync::Notify;
 
+use super::pace::{Comer, Pace, Rates};
 use crate::config;
 
 /// Why somebody is not let in, before the upgrade.
@@ -25,7 +26,9 @@ pub enum Refused {
     AddressFull,
     /// The account has as many sockets as it may.
     UserFull,
-    /// Too many handshakes in this second.
+    /// Too many handshakes of this address or account.
+    CallerTooFast,
+    /// Too many handshakes of everybody together.
     TooFast,
     /// The service is about to end.
     Draining,
@@ -39,6 +42,7 @@ impl Refused {
             Refused::NodeFull => "node_full",
             Refused::AddressFull => "address_full",
             Refused::UserFull => "user_full",
+            Refused::CallerTooFast => "caller_too_fast",
             Refused::TooFast => "too_fast",
             Refused::Draining => "draining",
         }
@@ -57,6 +61,10 @@ impl From<Refused> for Problem {
             Refused::UserFull => Problem::new(Code::TooMany)
                 .detail("your account has as many connections as it may")
                 .retry_after(Duration::from_secs(60)),
+            // Not 503, with which a proxy would try the next node for them.
+            Refused::CallerTooFast => Problem::new(Code::TooMany)
+                .detail("your address or account opens connections more often than it may")
+                .retry_after(Duration::from_secs(5)),
             Refused::NodeFull | Refused::TooFast => Problem::new(Code::Unavailable)
                 .detail("as many connections as this node takes")
                 .retry_after(Duration::from_secs(5)),
@@ -69,18 +77,20 @@ impl From<Refused> for Problem {
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     sockets: usize,
-    per_network: usize,
+    strangers_per_network: usize,
+    known_per_network: usize,
     per_user: usize,
-    handshakes: Rate,
+    rates: Rates,
 }
 
 impl Limits {
     fn of(settings: &config::Live) -> Limits {
         Limits {
             sockets: settings.max_sockets,
-            per_network: settings.max_sockets_per_ip,
+            strangers_per_network: settings.max_sockets_per_ip,
+            known_per_network: settings.max_signed_in_sockets_per_ip,
             per_user: settings.max_sockets_per_user,
-            handshakes: Rate::new(settings.handshakes_per_second, settings.handshakes_per_second),
+            rates: Rates::of(settings),
         }
     }
 }
@@ -96,10 +106,25 @@ pub struct Door {
 struct Inside {
     limits: Limits,
     total: usize,
-    by_network: HashMap<IpAddr, usize>,
+    by_network: HashMap<(IpAddr, Standing), usize>,
     by_user: HashMap<UserId, usize>,
-    /// Until when the handshakes of strangers have been paid for.
-    paid_until: Instant,
+    pace: Pace,
+}
+
+/// What is known of somebody who comes from an address. Behind one address may be an office in which all are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Standing {
+    Stranger,
+    Known,
+}
+
+impl Standing {
+    fn of(user: Option<UserId>) -> Standing {
+        match user {
+            None => Standing::Stranger,
+            Some(_) => Standing::Known,
+        }
+    }
 }
 
 impl Door {
@@ -111,7 +136,7 @@ impl Door {
             total: 0,
             by_network: HashMap::new(),
             by_user: HashMap::new(),
-            paid_until: Instant::now(),
+            pace: Pace::new(Instant::now()),
         };
         Arc::new(Door {
             inside: Mutex::new(inside),
@@ -135,17 +160,16 @@ impl Door {
         if inside.total >= limits.sockets {
             return Err(Refused::NodeFull);
         }
+        // Before the rest, which a page is told by a finished handshake.
+        if let Some(network) = network {
+            let comer = user.map_or(Comer::Stranger(network), Comer::Account);
+            inside.pace.take(&limits.rates, comer, Instant::now())?;
+        }
         if user.is_some_and(|user| !inside.has_room_for(user)) {
             return Err(Refused::UserFull);
         }
         if let Some(network) = network {
-            if inside.by_network.get(&network).is_some_and(|count| *count >= limits.per_network) {
-                return Err(Refused::AddressFull);
-            }
-            if !limits.handshakes.take(&mut inside.paid_until, Instant::now()) {
-                return Err(Refused::TooFast);
-            }
-            *inside.by_network.entry(network).or_default() += 1;
+            inside.count(network, Standing::of(user))?;
         }
         if let Some(user) = user {
             *inside.by_user.entry(user).or_default() += 1;
@@ -184,6 +208,20 @@ impl Inside {
     fn has_room_for(&self, user: UserId) -> bool {
         self.by_user.get(&user).is_none_or(|count| *count < self.limits.per_user)
     }
+
+    /// One more from there.
+    fn count(&mut self, network: IpAddr, standing: Standing) -> Result<(), Refused> {
+        let most = match standing {
+            Standing::Stranger => self.limits.strangers_per_network,
+            Standing::Known => self.limits.known_per_network,
+        };
+        let count = self.by_network.get(&(network, standing)).copied().unwrap_or(0);
+        if count >= most {
+            return Err(Refused::AddressFull);
+        }
+        self.by_network.insert((network, standing), count + 1);
+        Ok(())
+    }
 }
 
 /// The right to be inside; leaving is dropping it.
@@ -195,10 +233,10 @@ pub struct Pass {
 }
 
 impl Pass {
-    /// Says who it is, where that was not known at the door.
+    /// Says who it is, where that was not known at the door. From then on they are no stranger of their address.
     ///
     /// # Errors
-    /// `UserFull`.
+    /// `UserFull`, `AddressFull`.
     pub fn belongs_to(&mut self, user: UserId) -> Result<(), Refused> {
         if self.user.is_some() {
             return Ok(());
@@ -206,6 +244,10 @@ impl Pass {
         let mut inside = self.door.inside();
         if !inside.has_room_for(user) {
             return Err(Refused::UserFull);
+        }
+        if let Some(network) = self.network {
+            inside.count(network, Standing::Known)?;
+            leave(&mut inside.by_network, &(network, Standing::Stranger));
         }
         *inside.by_user.entry(user).or_default() += 1;
         self.user = Some(user);
@@ -228,8 +270,8 @@ impl Drop for Pass {
         let mut inside = self.door.inside();
         inside.total -= 1;
         metrics::gauge!("pipecast_connections").set(inside.total as f64);
-        if let Some(network) = &self.network {
-            leave(&mut inside.by_network, network);
+        if let Some(network) = self.network {
+            leave(&mut inside.by_network, &(network, Standing::of(self.user)));
         }
         if let Some(user) = &self.user {
             leave(&mut inside.by_user, user);
@@ -262,6 +304,25 @@ mod tests {
         assert!((0..50).map(|_| door.enter(Some([127, 0, 0, 1].into()), None)).all(|pass| pass.is_ok()));
         drop(passes);
         assert!(door.enter(stranger, None).is_ok(), "it has left");
+    }
+
+    #[test]
+    fn an_office_behind_one_address_has_room_for_all_who_are_known() {
+        let door = door(|settings| (settings.max_sockets_per_ip, settings.max_signed_in_sockets_per_ip) = (2, 3));
+        let office: Option<IpAddr> = Some([203, 0, 113, 7].into());
+        let mut strangers: Vec<_> = (0..2).map(|_| door.enter(office, None).expect("within their share")).collect();
+        assert_eq!(door.enter(office, None).err(), Some(Refused::AddressFull));
+
+        let known: Vec<_> = (1..=2).map(|user| door.enter(office, Some(UserId(user))).expect("within theirs")).collect();
+        // Who says later who they are leaves room for a stranger, once.
+        strangers[0].belongs_to(UserId(3)).expect("within theirs");
+        strangers[0].belongs_to(UserId(3)).expect("the same again");
+
+        let third = door.enter(office, None).expect("one stranger less");
+        assert_eq!(door.enter(office, Some(UserId(4))).err(), Some(Refused::AddressFull));
+        assert_eq!(strangers[1].belongs_to(UserId(4)), Err(Refused::AddressFull));
+        drop((strangers, known, third));
+        assert!(door.inside().by_network.is_empty());
     }
 
     #[test]

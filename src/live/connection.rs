@@ -82,7 +82,11 @@ impl Connection {
     pub fn set_rights(&mut self, rights: Rights) -> Result<(), Refused> {
         self.pass.belongs_to(rights.user())?;
         self.seat.heed_rights();
+        let is_other = self.rights().is_some_and(|before| !before.sees_like(&rights));
         self.rights = Some(Box::new(rights));
+        if is_other {
+            self.show_anew();
+        }
         Ok(())
     }
 
@@ -101,12 +105,18 @@ impl Connection {
     /// Stops watching what the caller may not watch any more, and says what that was.
     pub fn withdraw(&mut self) -> Vec<Topic> {
         let Some(rights) = &self.rights else { return Vec::new() };
-        let topics = self.watched.iter().map(Watching::topic);
-        let lost: Vec<Topic> = topics.filter(|topic| !rights.may_watch(*topic)).collect();
+        let may_stay = |watching: &Watching| rights.may_watch(watching.topic(), watching.last().as_deref());
+        let lost: Vec<Topic> = self.watched.iter().filter(|watching| !may_stay(watching)).map(Watching::topic).collect();
         lost.iter().for_each(|topic| {
             self.unwatch(*topic);
         });
         lost
+    }
+
+    /// Shows the monitor anew: its caller sees other pipelines than before.
+    pub fn show_anew(&mut self) {
+        let monitors = self.watched.iter_mut().filter(|watching| watching.topic() == Topic::Monitor);
+        monitors.for_each(Watching::begin_anew);
     }
 
     /// The next state to send.

@@ -6,14 +6,14 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web;
-use pipecast_auth::{Audience, Presented, Refusal};
+use pipecast_auth::{Audience, Refusal};
 use pipecast_http::caller::shows_cookie;
-use pipecast_http::{Caller, Code, Known, Problem, Site, witness};
+use pipecast_http::{Caller, Code, Known, Meter, Problem, Site, witness};
 use pipecast_store::Credential;
 
 use super::Here;
 use super::rights::Rights;
-use super::showing::end_of;
+use super::showing::{end_of, prove};
 
 /// How long it is remembered that a ticket was used; tickets are good for half a minute.
 const USED_FOR: Duration = Duration::from_secs(60);
@@ -66,20 +66,27 @@ pub(super) fn of_request(here: &Here, caller: Caller, request: &HttpRequest) -> 
 
 async fn by_token(here: &Here, request: &HttpRequest, token: &str) -> Result<Entry, Problem> {
     let gatekeeper = &here.settings.gatekeeper;
-    let (badge, bearing) = gatekeeper.admit(Presented::Bearer(token)).await?;
-    witness::note_use(request, &badge);
-    let known = Known::new(gatekeeper.clone(), badge, bearing);
+    let meter = Meter::of(request);
+    let entrant = prove(gatekeeper, &meter, token).await?;
+    witness::note_use(request, &entrant.badge);
+    meter.take_from_bearer(&entrant.badge, &entrant.bearing)?;
+    let known = Known::new(gatekeeper.clone(), entrant);
     Ok(Entry {
         rights: Some(Rights::of(&known, end_of(gatekeeper, token))),
         caller: Caller::Known(known),
     })
 }
 
-/// A ticket is good once, for the page that asked for it. What it was used for is remembered in the cache of all nodes: whoever can
-/// write there can spoil a ticket, and cannot make one.
+/// A ticket is good once, for the page that asked for it. That it was used is remembered in the cache of all nodes, which may forget: an
+/// eviction, a flush or a restart of Redis makes a used ticket good again for the rest of its half minute, for the same origin. Whoever
+/// can write there can do that and can spoil a ticket, and cannot make one.
 async fn by_ticket(here: &Here, request: &HttpRequest, ticket: &str) -> Result<Entry, Problem> {
     let gatekeeper = &here.settings.gatekeeper;
-    let claims = gatekeeper.verify(ticket, Audience::Ticket).await?;
+    let claims = gatekeeper.verify(ticket, Audience::Ticket).await.inspect_err(|refusal| {
+        if matches!(refusal, Refusal::Invalid) {
+            drop(Meter::of(request).take_impostor());
+        }
+    })?;
     let origin = request.headers().get(header::ORIGIN).and_then(|origin| origin.to_str().ok());
     let (Some(session), true) = (claims.session(), claims.origin.as_deref() == origin) else {
         return Err(Refusal::Invalid.into());
@@ -93,8 +100,7 @@ async fn by_ticket(here: &Here, request: &HttpRequest, ticket: &str) -> Result<E
     if !is_first.map_err(unavailable)? {
         return Err(Refusal::Invalid.into());
     }
-    let (badge, bearing) = gatekeeper.admit_as(Credential::Session(session)).await?;
-    let known = Known::new(gatekeeper.clone(), badge, bearing);
+    let known = Known::new(gatekeeper.clone(), gatekeeper.admit_as(Credential::Session(session)).await?);
     Ok(Entry {
         rights: Some(Rights::of(&known, None)),
         caller: Caller::Known(known),

@@ -64,14 +64,18 @@ impl MessageBody for Events {
             return Poll::Ready(Some(Ok(farewell)));
         }
         // What they may not see any more is said by the answer to their next request.
-        let is_over = match events.connection.news() {
+        let news = events.connection.news();
+        let is_over = match news {
             Some(News::Gone) => true,
-            Some(News::Changed) => !events.connection.withdraw().is_empty(),
+            Some(News::Changed | News::Touched) => !events.connection.withdraw().is_empty(),
             None => false,
         };
         if is_over {
             let farewell = events.end(rand::random_range(0..1_000));
             return Poll::Ready(Some(Ok(farewell)));
+        }
+        if news == Some(News::Changed) {
+            events.connection.show_anew();
         }
         if calls.clock {
             if Instant::now() >= events.ends {

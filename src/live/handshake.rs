@@ -9,7 +9,7 @@ use actix_web::body::{BodyStream, BoxBody};
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt;
-use pipecast_http::{Caller, Code, Onlooker, Problem, witness};
+use pipecast_http::{Caller, Code, Meter, Onlooker, Problem, witness};
 use pipecast_model::Topic;
 
 use super::admission::Refused;
@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::entry::{self, Entry};
 use super::inbound::Inbound;
 use super::mux::Mux;
-use super::socket::{self, Socket};
+use super::socket::{self, Origin, Socket};
 use super::watching::{Form, Watching};
 use super::wishes::{MuxWishes, Profile, SocketWishes, wishes_of};
 use super::{Here, first_look, frame, protocol};
@@ -67,6 +67,7 @@ pub(super) async fn open_socket(
     } else {
         first_look(rights.as_ref(), here.settings.ping)
     };
+    let first = if topic.is_none() { first.min(here.settings.idle) } else { first };
     let mut connection = Connection::new(here.hub.sit(first), pass, rights);
     let greeting = watching
         .as_ref()
@@ -77,9 +78,12 @@ pub(super) async fn open_socket(
     let mux = topic
         .is_none()
         .then(|| Mux::new(here.live.watch.clone(), Arc::clone(here.hub.bell()), Rc::clone(&here.settings), waits_for_token));
-    let onlooker = is_v1.then(|| Onlooker::of(&request)).flatten();
+    let origin = is_v1.then(|| Origin {
+        onlooker: Onlooker::of(&request),
+        meter: Meter::of(&request),
+    });
     let inbound = Inbound::new(payload.into_inner(), most);
-    let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, onlooker);
+    let mut socket = Socket::new(connection, inbound, here.settings, is_v1, mux, origin);
     match (topic, greeting) {
         (None, _) if !is_v1 => socket.close(protocol::code::BAD_REQUEST, "bad_request: /ws needs the subprotocol pipecast.v1"),
         (_, Some(greeting)) if is_v1 => socket.say(&greeting),

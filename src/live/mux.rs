@@ -16,7 +16,17 @@ use super::protocol::{self, Command, Wanted};
 use super::rights::Rights;
 use super::watching::{Form, Watching};
 
-type Join = LocalBoxFuture<'static, (Option<i64>, Topic, Option<String>, Result<Listener, Problem>)>;
+type Join = LocalBoxFuture<'static, Joined>;
+
+/// What came of reading a topic for the first time.
+struct Joined {
+    /// Of this join and no other: a topic may be left and joined again while it is being read.
+    number: u64,
+    cid: Option<i64>,
+    topic: Topic,
+    since: Option<String>,
+    result: Result<Listener, Problem>,
+}
 
 /// The part of a `/ws` socket that takes commands.
 pub struct Mux {
@@ -27,7 +37,12 @@ pub struct Mux {
     waits_for_token: bool,
     /// Topics that are being read for the first time. Bounded by `live.max_topics`.
     joins: FuturesUnordered<Join>,
-    joining: Vec<Topic>,
+    /// Those of them that somebody still waits for, by their numbers.
+    joining: Vec<(u64, Topic)>,
+    /// How many joins there were.
+    numbers: u64,
+    /// Something was asked for since the last look.
+    is_used: bool,
 }
 
 impl Mux {
@@ -40,6 +55,8 @@ impl Mux {
             settings,
             joins: FuturesUnordered::new(),
             joining: Vec::new(),
+            numbers: 0,
+            is_used: false,
         }
     }
 
@@ -51,6 +68,11 @@ impl Mux {
     /// Somebody is known now; `false` where they were before.
     pub fn take_token(&mut self) -> bool {
         std::mem::take(&mut self.waits_for_token)
+    }
+
+    /// Whether something is watched, or was asked for since the last look.
+    pub fn was_used(&mut self, connection: &Connection) -> bool {
+        std::mem::take(&mut self.is_used) || connection.topics() > 0 || !self.joining.is_empty()
     }
 
     /// Acts on a command and returns the answers that are due at once.
@@ -88,15 +110,27 @@ impl Mux {
         };
         let mut answers = Vec::new();
         while !self.joins.is_empty() {
-            let Poll::Ready(Some((cid, topic, since, joined))) = self.joins.poll_next_unpin(cx) else {
+            let Poll::Ready(Some(joined)) = self.joins.poll_next_unpin(cx) else {
                 break;
             };
-            if !self.joining.contains(&topic) {
+            let Joined {
+                number,
+                cid,
+                topic,
+                since,
+                result,
+            } = joined;
+            let waiting = self.joining.len();
+            self.joining.retain(|(other, _)| *other != number);
+            if self.joining.len() == waiting {
                 continue;
             }
-            self.joining.retain(|other| *other != topic);
-            match joined {
-                Ok(_) if connection.rights().is_some_and(|rights| !rights.may_watch(topic)) => {
+            match result {
+                Ok(listener)
+                    if connection
+                        .rights()
+                        .is_some_and(|rights| !rights.may_watch(topic, listener.feed().last().as_deref())) =>
+                {
                     denied(connection, &Problem::new(Code::Forbidden));
                     answers.push(no_access(cid, topic));
                 }
@@ -125,7 +159,7 @@ impl Mux {
         if self.waits_for_token {
             return Err(protocol::error(cid, "unauthorized", "show a token first, with the command auth", false));
         }
-        if connection.watches(topic) || self.joining.contains(&topic) {
+        if connection.watches(topic) || self.joining.iter().any(|(_, other)| *other == topic) {
             return Err(protocol::error(cid, "already_subscribed", &format!("{topic} is being watched already"), false));
         }
         if connection.topics() + self.joins.len() >= self.settings.max_topics {
@@ -134,7 +168,10 @@ impl Mux {
         }
         let (watch, bell, since) = (self.watch.clone(), Arc::clone(&self.bell), since.map(str::to_owned));
         let caller = connection.rights().map(Rights::caller);
-        self.joining.push(topic);
+        self.is_used = true;
+        self.numbers += 1;
+        let number = self.numbers;
+        self.joining.push((number, topic));
         self.joins.push(Box::pin(async move {
             let joining = async {
                 if let Some(caller) = &caller {
@@ -146,8 +183,14 @@ impl Mux {
                     Problem::new(Code::Unavailable)
                 })
             };
-            let joined = joining.await;
-            (cid, topic, since, joined)
+            let result = joining.await;
+            Joined {
+                number,
+                cid,
+                topic,
+                since,
+                result,
+            }
         }));
         Ok(())
     }
@@ -156,7 +199,7 @@ impl Mux {
         match text.parse::<Topic>() {
             Ok(topic) => {
                 let joining = self.joining.len();
-                self.joining.retain(|other| *other != topic);
+                self.joining.retain(|(_, other)| *other != topic);
                 if connection.unwatch(topic) || self.joining.len() < joining {
                     protocol::unsubscribed(cid, topic)
                 } else {

@@ -37,6 +37,8 @@ pub mod code {
     pub const FORBIDDEN: u16 = 4503;
     /// The address or the account has as many connections as it may.
     pub const CONNECTION_LIMIT: u16 = 4505;
+    /// It takes commands and has watched nothing for `live.idle`: open another once there is something to watch.
+    pub const NO_TOPIC: u16 = 4506;
 }
 
 /// What a client may say.

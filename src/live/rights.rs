@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use pipecast_auth::homes::Thing;
-use pipecast_auth::{Badge, Bearing, Gatekeeper};
+use pipecast_auth::{Badge, Bearing, Entrant, Gatekeeper, Proof};
 use pipecast_http::{Caller, Known};
 use pipecast_model::{Permission, Timestamp, Topic, UserId};
 use pipecast_store::Sight;
@@ -17,8 +17,11 @@ pub struct Rights {
     badge: Arc<Badge>,
     gatekeeper: Arc<Gatekeeper>,
     bearing: Arc<Bearing>,
+    proof: Proof,
     /// The changes of the badge that have been looked at.
     seen: u32,
+    /// What they saw then.
+    sight: (Sight, u64),
     /// When the token that was shown ends, apart from its session.
     ends: Option<Timestamp>,
 }
@@ -30,6 +33,8 @@ pub enum News {
     Gone,
     /// They may see other things than before.
     Changed,
+    /// Something else about them has changed, or what they watch has to be looked at for the first time.
+    Touched,
 }
 
 impl Rights {
@@ -39,8 +44,10 @@ impl Rights {
         Rights {
             // So that the first look finds news: it may have changed since it was let in.
             seen: known.badge().changes().wrapping_sub(1),
+            sight: sight_of(known.gatekeeper(), known.bearing()),
             bearing: Arc::new(known.bearing().clone()),
             badge: Arc::clone(known.badge()),
+            proof: known.proof(),
             gatekeeper: Arc::clone(known.gatekeeper()),
             ends,
         }
@@ -62,7 +69,12 @@ impl Rights {
     }
 
     fn known(&self) -> Known {
-        Known::new(Arc::clone(&self.gatekeeper), Arc::clone(&self.badge), Arc::clone(&self.bearing))
+        let entrant = Entrant {
+            badge: Arc::clone(&self.badge),
+            bearing: Arc::clone(&self.bearing),
+            proof: self.proof,
+        };
+        Known::new(Arc::clone(&self.gatekeeper), entrant)
     }
 
     /// When the token that was shown ends.
@@ -79,7 +91,8 @@ impl Rights {
         self.seen = changes;
         let Some(bearing) = self.badge.bearing() else { return Some(News::Gone) };
         self.bearing = bearing;
-        Some(News::Changed)
+        let before = std::mem::replace(&mut self.sight, sight_of(&self.gatekeeper, &self.bearing));
+        Some(if before == self.sight { News::Touched } else { News::Changed })
     }
 
     /// Whether they see every pipeline, so that nothing has to be left out for them.
@@ -87,20 +100,44 @@ impl Rights {
         self.bearing.grants.sight(Permission::PipelinesRead) == Sight::All
     }
 
-    /// Whether they may watch a topic which they have asked for before.
-    pub fn may_watch(&self, topic: Topic) -> bool {
-        let thing = match topic {
-            _ if self.sees_all() => return true,
-            Topic::Monitor => return self.bearing.grants.may_somewhere(Permission::PipelinesRead),
-            Topic::Pipeline(id) => Thing::Pipeline(id),
-            Topic::Execution(id) => Thing::Execution(id),
-        };
-        let home = self.gatekeeper.known_home(thing);
-        home.is_some_and(|home| self.gatekeeper.sees(&self.bearing, home))
+    /// Whether both see the same.
+    pub fn sees_like(&self, other: &Rights) -> bool {
+        self.sight == other.sight
     }
 
-    /// Whether they see the pipeline that a value of the monitor is about.
-    pub fn sees(&self, last: &Last) -> bool {
-        self.sees_all() || last.project().is_some_and(|project| self.gatekeeper.sees(&self.bearing, project))
+    /// Whether they may watch a topic which they have asked for before. `last` is its newest value: of which pipeline an execution is stands in it.
+    pub fn may_watch(&self, topic: Topic, last: Option<&Last>) -> bool {
+        let (thing, pipeline) = match topic {
+            _ if self.sees_all() => return true,
+            Topic::Monitor => return self.bearing.grants.may_somewhere(Permission::PipelinesRead),
+            Topic::Pipeline(id) => (Thing::Pipeline(id), Some(id)),
+            Topic::Execution(id) => (Thing::Execution(id), last.and_then(Last::pipeline)),
+        };
+        // The value itself says it where the node has forgotten, or has never asked because its caller saw everything.
+        let home = self.gatekeeper.known_home(thing).or_else(|| last.and_then(Last::project));
+        home.is_some_and(|home| self.gatekeeper.sees_pipeline(&self.bearing, home, pipeline))
     }
+
+    /// Whether they see a value: of the monitor, the pipeline that it is about; of an execution that they may watch, whether the pipeline that it is
+    /// of now is hidden from them.
+    pub fn sees(&self, last: &Last) -> bool {
+        match last.topic {
+            _ if self.sees_all() => true,
+            Topic::Pipeline(id) => last
+                .project()
+                .is_some_and(|project| self.gatekeeper.sees_pipeline(&self.bearing, project, Some(id))),
+            Topic::Execution(_) => last.pipeline().is_none_or(|pipeline| !self.gatekeeper.hides(&self.bearing, pipeline)),
+            Topic::Monitor => true,
+        }
+    }
+}
+
+/// What somebody sees: the same as before where it is equal to what it was. What becomes of internal projects is counted for those alone who see them.
+fn sight_of(gatekeeper: &Gatekeeper, bearing: &Bearing) -> (Sight, u64) {
+    let sight = bearing.grants.sight(Permission::PipelinesRead);
+    let edition = match sight {
+        Sight::Projects { internal: true, .. } => gatekeeper.internal_edition(),
+        _ => 0,
+    };
+    (sight, edition)
 }

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 
 use actix_web::body::{BodySize, MessageBody};
 use bytes::Bytes;
-use pipecast_auth::Refusal;
-use pipecast_http::{Code, Onlooker, Problem};
+use pipecast_http::{Code, Meter, Onlooker, Problem};
 use pipecast_model::Timestamp;
 
 use super::Terms;
@@ -40,8 +39,8 @@ pub struct Socket {
     /// Frames that go before any state: greetings, pongs, answers. Bounded by `MOST_ANSWERS` and the answers to one command.
     control: VecDeque<Bytes>,
     mux: Option<Box<Mux>>,
-    /// Notices which commands are denied; a plain socket has none.
-    onlooker: Option<Box<Onlooker>>,
+    /// Where it comes from; a plain socket, which has no commands, has none.
+    origin: Option<Box<Origin>>,
     /// A token that is being verified.
     showing: Option<Box<Showing>>,
     is_v1: bool,
@@ -50,11 +49,21 @@ pub struct Socket {
     heard: Instant,
     pinged: Option<Instant>,
     ends: Instant,
+    /// When it was last seen to watch something, where it takes commands.
+    used: Instant,
     /// Until when its commands have been paid for.
     paid_until: Instant,
     phase: Phase,
     /// Frames that went out since the client was last listened to.
     unheard: usize,
+}
+
+/// Where a socket comes from.
+pub struct Origin {
+    /// Notices which commands are denied.
+    pub onlooker: Option<Onlooker>,
+    /// What guesses on it cost, and whom.
+    pub meter: Meter,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,7 +76,7 @@ enum Phase {
 
 impl Socket {
     /// A socket that starts with what its connection watches; with a mux it also takes `sub` and `unsub`.
-    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>, onlooker: Option<Onlooker>) -> Self {
+    pub fn new(connection: Connection, inbound: Inbound, settings: Rc<Terms>, is_v1: bool, mux: Option<Mux>, origin: Option<Origin>) -> Self {
         let now = Instant::now();
         let mut socket = Socket {
             ends: now
@@ -80,12 +89,13 @@ impl Socket {
             inbound,
             control: VecDeque::new(),
             mux: mux.map(Box::new),
-            onlooker: onlooker.map(Box::new),
+            origin: origin.map(Box::new),
             showing: None,
             is_v1,
             is_warned: false,
             heard: now,
             pinged: None,
+            used: now,
             paid_until: now,
             phase: Phase::Open,
             unheard: 0,
@@ -194,7 +204,9 @@ impl Socket {
             self.say(&protocol::error(cid, "bad_request", "another token is being verified", true));
             return;
         }
-        self.showing = Some(Box::new(Showing::new(cid, token, Arc::clone(&self.settings.gatekeeper))));
+        let Some(origin) = &self.origin else { return };
+        let showing = Showing::new(cid, token, Arc::clone(&self.settings.gatekeeper), origin.meter.clone());
+        self.showing = Some(Box::new(showing));
     }
 
     fn look_at_what_was_shown(&mut self, cx: &mut Context<'_>) {
@@ -222,20 +234,22 @@ impl Socket {
                 if let Some(mux) = &mut self.mux
                     && mux.take_token()
                 {
-                    self.ends = Instant::now() + jittered(self.settings.lifetime);
+                    self.used = Instant::now();
+                    self.ends = self.used + jittered(self.settings.lifetime);
                 }
                 self.wait(self.settings.ping);
             }
-            Err(Refusal::Invalid) => {
+            Err(problem) if problem.code() == Code::TokenRefused => {
                 self.note_denied("auth", Code::TokenRefused);
                 self.say(&protocol::error(cid, "unauthorized", "the token is not valid, or not any more", false));
             }
-            Err(Refusal::Unavailable(_)) => self.say(&protocol::error(cid, "unavailable", "the token cannot be verified now", true)),
+            Err(problem) if problem.code() == Code::TooMany => self.close(code::RATE_LIMITED, "rate_limited;retry_ms=1000"),
+            Err(_) => self.say(&protocol::error(cid, "unavailable", "the token cannot be verified now", true)),
         }
     }
 
     fn note_denied(&self, command: &str, code: Code) {
-        if let Some(onlooker) = &self.onlooker {
+        if let Some(onlooker) = self.origin.as_ref().and_then(|origin| origin.onlooker.as_ref()) {
             onlooker.note_denial(self.connection.actor(), command, &Problem::new(code));
         }
     }
@@ -245,8 +259,11 @@ impl Socket {
         match self.connection.news() {
             None => {}
             Some(News::Gone) => self.close(code::UNAUTHORIZED, "unauthorized"),
-            Some(News::Changed) => {
+            Some(news) => {
                 let lost = self.connection.withdraw();
+                if news == News::Changed {
+                    self.connection.show_anew();
+                }
                 if self.mux.is_none() && !lost.is_empty() {
                     self.close(code::FORBIDDEN, "forbidden");
                 }
@@ -264,9 +281,16 @@ impl Socket {
         Some(Duration::from_micros(u64::try_from(left).unwrap_or(0)))
     }
 
+    /// How long it may go on without a topic; `None` where it watches one.
+    fn idle_left(&self) -> Option<Duration> {
+        let is_idle = self.mux.is_some() && self.connection.topics() == 0;
+        is_idle.then(|| self.settings.idle.saturating_sub(self.used.elapsed()))
+    }
+
     /// Looks at the clock after `wanted`, or sooner where something ends before.
     fn wait(&self, wanted: Duration) {
         let mut wanted = wanted.min(self.ends.saturating_duration_since(Instant::now()));
+        wanted = wanted.min(self.idle_left().unwrap_or(wanted));
         if let Some(left) = self.token_left() {
             wanted = wanted.min(if self.is_v1 && left > SOON { left - SOON } else { left });
         }
@@ -277,6 +301,11 @@ impl Socket {
         let now = Instant::now();
         let quiet = now.duration_since(self.heard);
         let token_left = self.token_left();
+        if let Some(mux) = &mut self.mux
+            && mux.was_used(&self.connection)
+        {
+            self.used = now;
+        }
         if self.is_v1 && !self.is_warned && token_left.is_some_and(|left| left <= SOON) {
             self.is_warned = true;
             self.say(&protocol::expiring(token_left.unwrap_or_default().as_millis() as u64));
@@ -285,6 +314,7 @@ impl Socket {
             _ if token_left == Some(Duration::ZERO) => self.close(code::TOKEN_EXPIRED, "token_expired"),
             _ if now >= self.ends && self.mux.as_ref().is_some_and(|mux| mux.waits_for_token()) => self.close(code::UNAUTHORIZED, "unauthorized"),
             _ if now >= self.ends => self.close(code::LIFETIME, "lifetime"),
+            _ if self.idle_left() == Some(Duration::ZERO) => self.close(code::NO_TOPIC, "no_topic"),
             Some(pinged) if self.heard < pinged && now.duration_since(pinged) >= self.settings.pong => self.close(code::NO_PONG, "no_pong"),
             // A page cannot see the frames by which its browser answers, so a v1 socket hears from us even where we hear from it.
             Some(pinged) if self.is_v1 && now.duration_since(pinged) < self.settings.ping => {
@@ -344,7 +374,8 @@ impl MessageBody for Socket {
         if let Some(mux) = &mut socket.mux
             && socket.phase == Phase::Open
         {
-            let answers = mux.poll_joins(&mut socket.connection, socket.onlooker.as_deref(), cx);
+            let onlooker = socket.origin.as_ref().and_then(|origin| origin.onlooker.as_ref());
+            let answers = mux.poll_joins(&mut socket.connection, onlooker, cx);
             answers.iter().for_each(|answer| socket.say(answer));
         }
         match socket.next_frame() {

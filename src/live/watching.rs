@@ -54,6 +54,8 @@ pub struct Watching {
     listener: Listener,
     form: Form,
     place: Place,
+    /// The monitor's snapshot is to begin once more after the one that is being sent: to whoever has half of one, the other half is of the same.
+    is_due_again: bool,
 }
 
 #[derive(Debug)]
@@ -79,12 +81,31 @@ impl Watching {
             Some((number, _)) => Place::After(number),
             None => Place::Start,
         };
-        Watching { listener, form, place }
+        Watching {
+            listener,
+            form,
+            place,
+            is_due_again: false,
+        }
     }
 
     /// The topic.
     pub fn topic(&self) -> Topic {
         self.listener.feed().topic()
+    }
+
+    /// The newest value.
+    pub fn last(&self) -> Option<Arc<Last>> {
+        self.listener.feed().last()
+    }
+
+    /// What is seen of the monitor is another picture now, so it is sent anew: what is not in it any more is gone from the client's, too.
+    pub fn begin_anew(&mut self) {
+        match self.place {
+            Place::After(_) => self.place = Place::Start,
+            Place::Pages { .. } => self.is_due_again = true,
+            Place::Start => {}
+        }
     }
 
     /// Whether the cursor of the client was current, so that no snapshot follows.
@@ -96,14 +117,16 @@ impl Watching {
     pub fn id(&self) -> Option<String> {
         match self.topic() {
             Topic::Monitor => None,
-            _ => self.listener.feed().last().and_then(|last| last.cursor()),
+            _ => self.last().and_then(|last| last.cursor()),
         }
     }
 
-    /// What is to be sent next; `None` while there is nothing new. For `limited` rights the monitor leaves out what they do not see.
+    /// What is to be sent next; `None` while there is nothing new. For `limited` rights the monitor leaves out what they do not see, and an execution
+    /// what it has become in a pipeline that is hidden from them; a pipeline's own topic they may watch or not.
     pub fn take(&mut self, runs: &Runs, limited: Option<&Rights>) -> Option<Bytes> {
+        let limited = limited.filter(|_| !matches!(self.topic(), Topic::Pipeline(_)));
         match self.place {
-            Place::After(after) if self.topic() == Topic::Monitor && limited.is_some() => self.next_seen(after, limited?),
+            Place::After(after) if limited.is_some() => self.next_seen(after, limited?),
             Place::After(after) => {
                 let (until, bytes) = runs.after(self.listener.feed(), self.form, after)?;
                 self.place = Place::After(until);
@@ -114,21 +137,17 @@ impl Watching {
                 self.place = Place::Pages { after: 0, until };
                 self.take(runs, limited)
             }
-            Place::Start => Some(self.first()),
+            Place::Start => Some(self.first(limited)),
             Place::Pages { after, until } => Some(self.page(after, until, limited)),
         }
     }
 
-    fn first(&mut self) -> Bytes {
-        match self.listener.feed().page(0, u64::MAX, 1).pop() {
-            Some((number, last)) => {
-                self.place = Place::After(number);
-                self.form.snapshot(&last)
-            }
-            None => {
-                self.place = Place::After(0);
-                self.form.object("snapshot", &protocol::unknown(self.topic()))
-            }
+    fn first(&mut self, limited: Option<&Rights>) -> Bytes {
+        let first = self.listener.feed().page(0, u64::MAX, 1).pop();
+        self.place = Place::After(first.as_ref().map_or(0, |(number, _)| *number));
+        match first.filter(|(_, last)| limited.is_none_or(|rights| rights.sees(last))) {
+            Some((_, last)) => self.form.snapshot(&last),
+            None => self.form.object("snapshot", &protocol::unknown(self.topic())),
         }
     }
 
@@ -154,6 +173,7 @@ impl Watching {
         values.truncate(PAGE);
         self.place = match values.last() {
             Some((number, _)) if !complete => Place::Pages { after: *number, until },
+            _ if std::mem::take(&mut self.is_due_again) => Place::Start,
             _ => Place::After(until),
         };
         let seen = values.iter().filter(|(_, last)| limited.is_none_or(|rights| rights.sees(last)));

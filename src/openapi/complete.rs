@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
+use super::confirmed;
 use super::examples::Examples;
 use super::locks::Lock;
 
@@ -54,6 +55,7 @@ pub(super) fn complete(document: &mut OpenApi) {
                 operation.security = Some(lock.requirements());
             }
             add_common_problems(operation, lock);
+            confirmed::say_so(operation, &id);
             operation.responses.responses.iter_mut().for_each(|(status, response)| {
                 if let (Ok(status), RefOr::T(response)) = (status.parse(), response) {
                     finish(response, status, path, &examples);

@@ -83,7 +83,7 @@ pub async fn move_database(config: &Config, to: &str, force: bool) -> anyhow::Re
     target.read_url = None;
     ensure!(from.url != target.url, "the database is there already");
     let over = if force { Over::Everything } else { Over::Nothing };
-    let moved = archive::transfer(&from, &target, over).await;
+    let moved = archive::move_rows(&from, &target, over).await;
     let contents = moved.map_err(|error| with_remedy(error.into())).context("cannot move the database")?;
     let mut waiting = 0;
     for file in queue_files(config) {

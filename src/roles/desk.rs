@@ -12,6 +12,7 @@ use pipecast_admin::settings::Settings;
 use pipecast_admin::sources::Sources;
 use pipecast_admin::targets::Targets;
 use pipecast_fabric::Queue;
+use pipecast_http::ProofAge;
 use pipecast_store::sealed::Keys;
 use pipecast_store::{Reader, Writer};
 
@@ -22,6 +23,7 @@ use crate::config::Config;
 #[derive(Clone)]
 pub(super) struct Desk {
     accounts: Data<Accounts>,
+    proof_age: Data<ProofAge>,
     sources: Data<Sources>,
     keeping: Data<Keeping>,
     policies: Data<Policies>,
@@ -40,6 +42,7 @@ impl Desk {
         let sources = Sources::new(reader.clone(), Arc::clone(writer), Arc::clone(keys), base.server.public_url.clone());
         Desk {
             accounts: Data::from(accounts),
+            proof_age: Data::new(ProofAge(base.auth.confirmed_for)),
             sources: Data::new(sources),
             keeping: Data::new(Keeping::new(reader.clone(), Arc::clone(writer))),
             policies: Data::new(Policies::new(reader.clone(), Arc::clone(writer))),
@@ -56,6 +59,7 @@ impl Desk {
     /// Mounts the admin's routes with all that they need.
     pub(super) fn mount(&self, app: &mut ServiceConfig) {
         app.app_data(self.accounts.clone())
+            .app_data(self.proof_age.clone())
             .app_data(self.sources.clone())
             .app_data(self.keeping.clone())
             .app_data(self.policies.clone())

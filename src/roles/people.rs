@@ -51,6 +51,14 @@ pub(super) async fn witness(witness: Arc<Witness>, queue: Arc<dyn Queue>, ending
     Ok(())
 }
 
+/// Looks which logins were asked for a code and have not come back, once the schema is there.
+pub(super) async fn watch_logins(accounts: Arc<Accounts>, mut awaited: Awaited, ending: CancellationToken) -> anyhow::Result<()> {
+    if ending.run_until_cancelled(awaited.there()).await.is_some() {
+        accounts.run(ending).await;
+    }
+    Ok(())
+}
+
 /// Says how to become the first admin, where there is none.
 pub(super) async fn offer_setup(accounts: Arc<Accounts>, format: Format, mut awaited: Awaited, ending: CancellationToken) -> anyhow::Result<()> {
     if ending.run_until_cancelled(awaited.there()).await.is_none() {

@@ -9,7 +9,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use pipecast_model::Host;
+use pipecast_model::{Host, hexadecimal};
 
 use crate::simulate::forge::Event;
 
@@ -125,7 +125,7 @@ impl Seal {
     }
 
     fn github_headers(&self, event: &Event, head: &mut String) {
-        let signature = hex(hmac::sign(&self.github, &event.body).as_ref());
+        let signature = hexadecimal::write(hmac::sign(&self.github, &event.body).as_ref());
         for (name, value) in [
             ("user-agent", "GitHub-Hookshot/044aadd"),
             ("accept", "*/*"),
@@ -174,15 +174,6 @@ fn header(head: &mut String, name: &str, value: &str) {
     head.push_str(": ");
     head.push_str(value);
     head.push_str("\r\n");
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]])
-        .map(char::from)
-        .collect()
 }
 
 #[cfg(test)]
@@ -256,7 +247,7 @@ mod tests {
         assert!(!headers.contains_key("x-gitlab-token"));
 
         let message = [format!("{}.{}.", headers["webhook-id"], headers["webhook-timestamp"]).as_bytes(), &event.body].concat();
-        let key_hex = hex(&STANDARD.decode(key).unwrap());
+        let key_hex = hexadecimal::write(&STANDARD.decode(key).unwrap());
         let openssl = Command::new("openssl")
             .args(["dgst", "-sha256", "-mac", "HMAC", "-macopt"])
             .arg(format!("hexkey:{key_hex}"))

@@ -164,6 +164,32 @@ async fn sessions_are_listed_and_ended_one_by_one() {
 }
 
 #[tokio::test]
+async fn whoever_ends_their_sessions_page_by_page_ends_all_of_them() {
+    let app = TestApp::start_with_admin(|_| {}).await;
+    let one = sign_in(&app, ADMIN, PASSWORD).await;
+    for _ in 0..5 {
+        sign_in(&app, ADMIN, PASSWORD).await;
+    }
+
+    let mut ended = 0;
+    let mut next = Some(format!("{LOGIN}?current=false&sort=created_at&limit=2"));
+    while let Some(path) = next {
+        let page = app.send(bearer(Request::get(&path), &one)).await.json();
+        for session in page["items"].as_array().unwrap() {
+            let path = format!("{LOGIN}/{}", session["id"].as_str().unwrap());
+            assert_eq!(app.send(bearer(Request::new("DELETE", &path), &one)).await.status, 204);
+            ended += 1;
+        }
+        let cursor = page["next_cursor"].as_str();
+        next = cursor.map(|cursor| format!("{LOGIN}?current=false&sort=created_at&limit=2&cursor={cursor}"));
+    }
+
+    assert_eq!(ended, 5);
+    let left = app.send(bearer(Request::get(LOGIN), &one)).await.json();
+    assert_eq!(left["items"].as_array().unwrap().len(), 1, "one's own: {left}");
+}
+
+#[tokio::test]
 async fn other_services_verify_our_tokens_by_the_published_keys() {
     let app = TestApp::start_with_admin(|_| {}).await;
     assert_eq!(

@@ -87,6 +87,11 @@ async fn there_is_always_an_admin_left() {
         "conflict"
     );
 
+    // One more who is an admin and has no way in.
+    house.done(post(USERS, &json!({"name": "ghost", "role": "admin"}))).await;
+    assert_eq!(send(patch(&format!("{USERS}/1"), &json!({"disabled": true}), "*")).await.problem(), "conflict");
+    house.app.alter("UPDATE users SET role = NULL WHERE name = 'ghost'").await;
+
     // Two who take each other's place at once.
     let (second, other) = house.person("eve", Some("admin")).await;
     let one = house
@@ -223,6 +228,11 @@ pub async fn second_factor(house: &House) -> Vec<String> {
     codes.map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
+/// What an app with this secret shows now, or some half minutes later.
+pub fn app_code(secret: &str, later: i64) -> String {
+    totp::code_at(&unbase32(secret), now_step() + later)
+}
+
 fn now_step() -> i64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     i64::try_from(now.as_secs() / 30).unwrap()
@@ -279,4 +289,38 @@ async fn every_change_of_an_account_stands_in_the_audit_and_no_secret_does() {
     for secret in [PASSWORD, text.as_str(), "$argon2id", "eyJ"] {
         assert!(!said.contains(secret), "{said}");
     }
+}
+
+#[tokio::test]
+async fn the_audit_tells_who_and_what_by_name_also_when_it_is_gone() {
+    let house = House::start(|_| {}).await;
+    let (bob, his) = house.person("bob", Some("admin")).await;
+    let source = json!({"host": "github", "name": "acme"});
+    let made = house.app.send(with(post("/admin/v1/sources", &source), &his)).await;
+    expect(&made, 201);
+    house
+        .done(post("/admin/v1/retention-policies", &json!({"project_id": 1, "bodies": "9d"})))
+        .await;
+    let (_, program) = house.token("deploy", &["users:manage"]).await;
+    expect(&house.app.send(with(post(USERS, &json!({"name": "eve"})), &program)).await, 201);
+    house.done(Request::new("DELETE", &format!("{USERS}/{bob}")).header("If-Match", "*")).await;
+
+    let row = async |action: &str, who: &str| {
+        let path = format!("/admin/v1/audit?action={action}&user_name={who}&limit=1");
+        house.done(Request::get(&path)).await["items"][0].clone()
+    };
+    let named = |name: &str, deleted: bool| json!({"name": name, "deleted": deleted});
+    let made = row("source.create", "BOB").await;
+    assert_eq!(made["names"]["user"], named("bob", true));
+    assert_eq!(made["names"]["resource"], named("acme", false));
+    assert_eq!((&made["user_id"], &made["names"]["token"]), (&json!(bob), &Value::Null));
+    let policy = row("retention_policy.create", ADMIN).await;
+    assert_eq!(policy["names"]["project"], named("acme/rocket", false));
+    assert_eq!(policy["names"]["resource"], named("acme/rocket", false), "a policy has no name of its own");
+    let eve = row("user.create", ADMIN).await;
+    assert_eq!(eve["names"]["token"], named("deploy", false));
+    let alone = house.done(Request::get(&format!("/admin/v1/audit/{}", made["seq"]))).await;
+    assert_eq!(alone, made);
+    let nobody = house.done(Request::get("/admin/v1/audit?user_name=nobody")).await;
+    assert_eq!(nobody["items"], json!([]));
 }

@@ -10,10 +10,12 @@ use pipecast::simulate::forge::{self, Forge};
 use pipecast::simulate::letters::{Letter, Letters, Way};
 use pipecast::simulate::postman::{self, Fate, Pace, Postman, Retry};
 use pipecast::simulate::seal::{Seal, Secrets};
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row, SqliteConnection};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{GITHUB_SECRET, GITLAB_SECRET};
+use crate::accounts::post;
+use crate::app::{ADMIN, GITHUB_SECRET, GITLAB_SECRET, PASSWORD};
 use crate::binary::Process;
 use crate::live::run;
 
@@ -282,6 +284,24 @@ async fn nothing_is_replaced_unless_that_is_asked_for() {
     let beside = here.data().join("keys/backup");
     assert!(refusal(&here.run(&["backup", beside.to_str().unwrap()])).contains("must not lie beside the keys"));
     assert!(refusal(&there.run(&["backup", there.archive().to_str().unwrap()])).contains("cannot open the database"));
+}
+
+#[tokio::test]
+async fn a_session_that_was_open_in_a_backup_has_ended_when_it_is_restored() {
+    let (here, there) = (Place::new(), Place::new());
+    let password = here.folder.path().join("password");
+    std::fs::write(&password, PASSWORD).unwrap();
+    good(&here.run(&["create-admin", ADMIN, "--password-file", password.to_str().unwrap()]));
+    let service = here.serve();
+    let login = post("/admin/v1/sessions", &json!({"name": ADMIN, "password": PASSWORD}));
+    assert_eq!(login.send(service.address).await.status, 201);
+    let archive = here.backup();
+    assert_eq!(here.count("sessions WHERE ended_at IS NULL").await, 1);
+
+    good(&there.restore(&archive));
+
+    assert_eq!(there.look("SELECT ended_by FROM sessions").await, ["restored"]);
+    assert_eq!(here.count("sessions WHERE ended_at IS NULL").await, 1, "a backup ends nothing");
 }
 
 /// A limit on the size of files stands for the full disk: every write beyond it fails.

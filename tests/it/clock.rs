@@ -14,13 +14,13 @@ use crate::socket::Socket;
 const HOUR: f64 = 3600.0;
 
 /// A process whose clock obeys a file.
-struct Late {
-    process: Process,
+pub struct Late {
+    pub process: Process,
     folder: tempfile::TempDir,
 }
 
 impl Late {
-    fn start() -> Late {
+    pub fn start() -> Late {
         let folder = tempfile::tempdir().unwrap();
         let clock = folder.path().join("clock");
         std::fs::write(&clock, "+0").unwrap();
@@ -30,11 +30,13 @@ impl Late {
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
             ("DONT_FAKE_MONOTONIC", "1"),
+            ("PIPECAST_AUTH__PASSWORD_MEMORY", "8MiB"),
+            ("PIPECAST_AUTH__PASSWORD_PASSES", "1"),
         ]);
         Late { process, folder }
     }
 
-    fn set_off(&self, seconds: &str) {
+    pub fn set_off(&self, seconds: &str) {
         // In one step, or the process could read half of it.
         let (new, clock) = (self.folder.path().join("new"), self.folder.path().join("clock"));
         std::fs::write(&new, seconds).unwrap();

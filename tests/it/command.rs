@@ -91,7 +91,7 @@ impl Drop for Serving {
 }
 
 #[test]
-fn a_single_signal_ends_it_in_order_within_a_second() {
+fn a_single_signal_ends_it_in_order_and_nobody_idle_is_waited_for() {
     for name in ["INT", "TERM"] {
         let mut serving = Serving::start(|_| {});
         // A connection that is kept alive and says nothing, like a browser's.
@@ -99,7 +99,7 @@ fn a_single_signal_ends_it_in_order_within_a_second() {
 
         serving.signal(name);
 
-        assert_eq!(serving.end_within(Duration::from_secs(1)).code(), Some(0), "{name}");
+        assert_eq!(serving.end_within(Duration::from_secs(4)).code(), Some(0), "{name}");
         serving.line("shut down");
     }
 }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use pipecast::config::{Config, DEFAULTS, Error, Loaded};
 use pipecast::roles::{self, Role};
+use pipecast_fabric::Quota;
+use pipecast_http::limits::Rules;
 use pipecast_model::Lane;
 
 fn load(file: &str, environment: &[(&str, &str)]) -> Result<Loaded, Error> {
@@ -30,6 +32,41 @@ fn the_defaults_and_the_structs_agree() {
     assert_eq!(config.webhooks.max_body, 25 << 20);
     assert_eq!(config.live.max_topics, 128);
     config.check().expect("the defaults go together");
+}
+
+/// A zero more or less in one of them would be noticed by nobody until somebody is kept out, or nobody is.
+#[test]
+fn the_budgets_as_shipped_are_these() {
+    let quota = |per_second, burst| Quota { per_second, burst };
+    let Config { limits, live, .. } = Config::defaults();
+
+    let rules = Rules {
+        address: quota(100, 1_000),
+        user: quota(50, 500),
+        token: quota(200, 2_000),
+        writes: quota(5, 20),
+        source: quota(500, 10_000),
+        impostor: quota(50, 1_000),
+    };
+    assert_eq!((limits.rules(), limits.count_loopback, limits.max_callers), (rules, false, 100_000));
+    assert_eq!(
+        (
+            live.max_sockets,
+            live.max_sockets_per_ip,
+            live.max_signed_in_sockets_per_ip,
+            live.max_sockets_per_user
+        ),
+        (10_000, 100, 1_000, 200)
+    );
+    assert_eq!(
+        (live.handshakes_per_second, live.caller_handshakes_per_second, live.caller_handshake_burst),
+        (500, 2, 20)
+    );
+    assert_eq!(
+        (live.commands_per_second, live.command_burst, live.inbound_frame, live.inbound_frame_plain),
+        (10, 30, 64 << 10, 4 << 10)
+    );
+    assert_eq!((live.idle, live.lifetime), (Duration::from_secs(60), Duration::from_secs(4 * 3_600)));
 }
 
 #[test]
@@ -162,12 +199,41 @@ fn settings_that_cannot_work_are_refused_with_a_way_out() {
     assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "https://ci.example.org/")]).contains("no origin"));
     assert!(impossible(&[("PIPECAST_SERVER__PUBLIC_URL", "http://ci.example.org")]).contains("server.plain_http"));
     assert!(impossible(&[("PIPECAST_AUTH__SESSION_LIFETIME", "1h")]).contains("auth.session_lifetime"));
+    for age in ["59s", "61m"] {
+        assert!(impossible(&[("PIPECAST_AUTH__CONFIRMED_FOR", age)]).contains("auth.confirmed_for"), "{age}");
+    }
     assert!(impossible(&[("PIPECAST_AUTH__PASSWORD_MEMORY", "1KiB")]).contains("auth.password_memory"));
     assert!(impossible(&[("PIPECAST_STORE__READ_URL", "postgres://replica/x")]).contains("store.url"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__IN_FLIGHT_BODIES", "1MiB")]).contains("webhooks.max_body"));
     assert!(impossible(&[("PIPECAST_WEBHOOKS__GITHUB__SOURCES__DEFAULT", "x")]).contains("webhooks.github.secret"));
     let private = [("PIPECAST_SERVER__PUBLIC_URL", "http://10.0.0.7:8080"), ("PIPECAST_SERVER__PLAIN_HTTP", "true")];
     load("", &private).unwrap().config.check().expect("said on purpose");
+}
+
+#[test]
+fn secrets_that_everybody_guesses_or_nothing_is_signed_with_are_refused_and_short_ones_wondered_at() {
+    for (setting, text, why) in [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "changeme", "openssl rand -hex 32"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "Secret", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITHUB__SOURCES__ACME", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "placeholder"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "whsec_eA==", "24 bytes"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SIGNING_TOKEN", "0123456789abcdef0123456789abcdef", "whsec_"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SOURCES__ACME", "whsec_no base64, however long it is", "whsec_"),
+    ] {
+        let refused = load("", &[(setting, text)]).unwrap().config.check().expect_err(text).to_string();
+        let name = setting.trim_start_matches("PIPECAST_").to_lowercase().replace("__", ".");
+        assert!(refused.starts_with(&name) && refused.contains(why), "{refused}");
+        assert!(!refused.contains(text) || text.eq_ignore_ascii_case("secret"), "{refused}");
+    }
+
+    let environment = [
+        ("PIPECAST_WEBHOOKS__GITHUB__SECRET", "9f2c41d07b"),
+        ("PIPECAST_WEBHOOKS__GITLAB__SECRET", "9f2c41d07b9f2c41d07b9f2c"),
+    ];
+    let config = load("", &environment).unwrap().config;
+    config.check().expect("it is their own");
+    let doubts = config.doubts();
+    assert!(doubts.len() == 1 && doubts[0].starts_with("webhooks.github.secret "), "{doubts:?}");
 }
 
 #[test]

@@ -49,7 +49,12 @@ fn lists() -> Vec<List> {
         ),
         list("/admin/v1/notification-targets", "id", id, Some(("kind=email", "kind", json!("email")))),
         list("/admin/v1/pipelines", "id", id, Some(("project_id=2", "project_id", json!(2)))),
-        list("/admin/v1/pipelines", "id", Some("name"), None),
+        list(
+            "/admin/v1/pipelines",
+            "id",
+            Some("name"),
+            Some(("visibility=private", "visibility", json!("private"))),
+        ),
         list("/admin/v1/projects", "id", id, Some(("archived=false", "archived", json!(false)))),
         list("/admin/v1/projects", "id", Some("name"), None),
         list(

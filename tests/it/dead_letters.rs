@@ -44,7 +44,13 @@ async fn a_dead_letter_is_seen_retried_and_dropped() {
     let many = admin.post("/admin/v1/dead-letters/retry", &json!({"ids": ids})).await;
     assert_eq!((many.status, many.json()), (202, json!({"settled": 0})));
     assert_eq!(admin.post("/admin/v1/dead-letters/drop", &json!({"ids": []})).await.status, 422);
-    assert_eq!(admin.audited("dead_letter.drop").await[0]["resource_id"], ids[1]);
+    // What is not there is neither dropped nor audited.
+    assert_eq!(admin.delete("/admin/v1/dead-letters/7000-7000", None).await.status, 404);
+    let many = admin.post("/admin/v1/dead-letters/drop", &json!({"ids": ["7000-7000", ids[1]]})).await;
+    assert_eq!((many.status, many.json()), (200, json!({"settled": 0})));
+    let dropped = admin.audited("dead_letter.drop").await;
+    assert_eq!((dropped.len(), &dropped[0]["resource_id"]), (1, &json!(ids[1])));
+    assert_eq!(admin.audited("dead_letter.retry").await.len(), 1);
 }
 
 /// Nothing of it is in the ledger, because its transaction failed: the queue alone has what was sent.

@@ -7,7 +7,7 @@ use pipecast::simulate::chance::Chance;
 use pipecast::simulate::forge::{Event, Forge, Options};
 use pipecast::simulate::run::ExecutionKey;
 use pipecast_admin::intake::fold::Fold;
-use pipecast_model::{Delivery, DeliveryId, Outcome, Status, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Reading, Status, Timestamp};
 
 /// A life in which people push for so long, and which goes on until all of it has ended.
 fn told(seed: u64, speed: f64, pushing: Duration) -> (Forge, Vec<Event>) {
@@ -48,8 +48,8 @@ type Folded = (BTreeMap<ExecutionKey, Status>, BTreeMap<(ExecutionKey, String), 
 fn fold<'a>(events: impl IntoIterator<Item = &'a Event>) -> Folded {
     let mut fold = Fold::default();
     for event in events {
-        let outcome = fold.receive(&delivery(event));
-        assert!(matches!(outcome, Outcome::Applied | Outcome::Ping), "{} ends as {outcome:?}", event.name);
+        let reading = fold.receive(&delivery(event));
+        assert!(matches!(reading, Reading::Told | Reading::Ping), "{} ends as {reading:?}", event.name);
     }
     let mut executions = BTreeMap::new();
     let mut jobs = BTreeMap::new();

@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::accounts::sign_in;
-use crate::app::{ADMIN, PASSWORD, TestApp, gitlab};
-use crate::http::Request;
+use crate::app::{TestApp, gitlab};
 use crate::live::app_with_a_run;
-use crate::people::{House, with};
-use crate::socket::{Frame, Socket, Stream};
+use crate::socket::{Frame, Socket};
 
 #[tokio::test]
 async fn a_parameter_that_would_do_nothing_is_refused() {
@@ -30,115 +27,6 @@ async fn a_parameter_that_would_do_nothing_is_refused() {
         };
         assert!(status == 400 && problem.contains("invalid_query"), "{path}: {status} {problem}");
     }
-}
-
-#[tokio::test]
-async fn pages_of_other_origins_are_refused_before_the_upgrade() {
-    let app = app_with_a_run(|config| config.live.allowed_origins = vec!["https://board.example.org".into()]).await;
-    let own = format!("http://{}", app.address);
-
-    for (origin, allowed) in [
-        (own.as_str(), true),
-        ("https://board.example.org", true),
-        ("https://evil.example", false),
-        ("null", false),
-    ] {
-        let opened = Socket::open(app.address, "/ws/pipeline/1", &[("Origin", origin)]).await;
-        assert_eq!(opened.is_ok(), allowed, "{origin}");
-        if let Err((status, problem)) = opened {
-            assert_eq!(status, 403);
-            assert!(problem.contains("origin_refused") && problem.contains("live.allowed_origins"), "{problem}");
-        }
-    }
-}
-
-#[tokio::test]
-async fn behind_a_trusted_proxy_every_client_has_a_share_of_its_own() {
-    let app = TestApp::start_with(|config| {
-        config.server.anonymous_reading = pipecast_http::AnonymousReading::Everyone;
-        config.server.trusted_proxies = pipecast_http::TrustedProxies::new(vec!["127.0.0.1".parse().unwrap()]);
-        config.live.max_sockets_per_ip = 1;
-    })
-    .await;
-    let knock = async |client: &str| {
-        Socket::open(app.address, "/ws/monitor", &[("X-Forwarded-For", client)])
-            .await
-            .expect("a handshake")
-    };
-
-    let mut first = knock("203.0.113.7").await;
-    first.json_of("snapshot").await;
-    // Whatever the client itself wrote stands to the left of what the proxy added.
-    let mut second = knock("198.51.100.1, 203.0.113.7").await;
-    let mut stranger = knock("203.0.113.8").await;
-
-    assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
-    stranger.json_of("snapshot").await;
-}
-
-#[tokio::test]
-async fn an_account_has_a_share_over_all_its_sessions_tokens_and_ways_in() {
-    let house = House::start(|config| config.live.max_sockets_per_user = 3).await;
-    let (_, program) = house.token("a program", &["pipelines:read"]).await;
-    let again = sign_in(&house.app, ADMIN, PASSWORD).await;
-    let (_, other) = house.person("other", Some("viewer")).await;
-    let open = async |path: &str, token: &str| {
-        let shown = format!("Bearer {token}");
-        Socket::open(house.app.address, path, &[("Authorization", &shown)]).await.expect("a handshake")
-    };
-    let stream = async |token: &str| {
-        let asked = house.app.send(with(Request::get("/sse/pipeline/1"), token));
-        // Whoever is let in gets a stream without an end.
-        tokio::time::timeout(Duration::from_millis(300), asked)
-            .await
-            .ok()
-            .map(|answer| (answer.status, answer.problem()))
-    };
-
-    let mut inside = Vec::new();
-    for token in [&house.admin, &again, &program] {
-        let mut socket = open("/ws/pipeline/1", token).await;
-        socket.json_of("snapshot").await;
-        inside.push(socket);
-    }
-
-    for token in [&house.admin, &program] {
-        assert_eq!(open("/ws/monitor", token).await.close_frame().await, (4505, "connection_limit".to_owned()));
-        assert_eq!(stream(token).await, Some((429, "too_many".to_owned())));
-    }
-    open("/ws/monitor", &other).await.json_of("snapshot").await;
-    Socket::plain(house.app.address, "/ws/monitor").await.json_of("snapshot").await;
-
-    inside.pop();
-    house
-        .app
-        .until("a place is free again", || async { stream(&house.admin).await.is_none() })
-        .await;
-}
-
-#[tokio::test]
-async fn who_says_later_who_they_are_counts_from_then_on() {
-    let house = House::start(|config| config.live.max_sockets_per_user = 1).await;
-    let open = async || {
-        let mut socket = Socket::open(
-            house.app.address,
-            "/ws",
-            &[("Host", "ci.example.org"), ("Sec-WebSocket-Protocol", "pipecast.v1")],
-        )
-        .await
-        .expect("a handshake");
-        socket.json_of("hello").await;
-        socket.say(&json!({"cmd": "auth", "cid": 1, "token": house.admin})).await;
-        socket
-    };
-
-    let mut first = open().await;
-    assert_eq!(first.json_of("auth").await["state"], "ok");
-    let mut second = open().await;
-
-    assert_eq!(second.close_frame().await, (4505, "connection_limit".to_owned()));
-    first.say(&json!({"cmd": "auth", "cid": 2, "token": house.admin})).await;
-    assert_eq!(first.json_of("auth").await["state"], "ok", "showing it again is no second socket");
 }
 
 #[tokio::test]
@@ -272,6 +160,33 @@ async fn a_socket_that_has_lived_long_is_asked_to_come_back() {
 }
 
 #[tokio::test]
+async fn a_socket_that_watches_nothing_is_closed_and_one_that_does_is_not() {
+    let app = app_with_a_run(|config| {
+        config.live.idle = Duration::from_secs(1);
+        // So often it looks at the clock.
+        config.live.ping = Duration::from_secs(1);
+    })
+    .await;
+    let mut idle = Socket::v1(app.address, "/ws").await;
+    let mut busy = Socket::v1(app.address, "/ws").await;
+    busy.say(&json!({"cmd": "sub", "cid": 1, "topics": ["pipeline:1"]})).await;
+    busy.json_of("snapshot").await;
+
+    let begun = std::time::Instant::now();
+    assert_eq!(idle.close_frame().await, (4506, "no_topic".to_owned()));
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(4)).contains(&took), "{took:?}");
+
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    busy.say(&json!({"cmd": "unsub", "cid": 2, "topics": ["pipeline:1"]})).await;
+    busy.json_of("unsubscribed").await;
+    busy.say(&json!({"cmd": "sub", "cid": 3, "topics": ["pipeline:1"]})).await;
+    busy.json_of("snapshot").await;
+    busy.say(&json!({"cmd": "unsub", "cid": 4, "topics": ["pipeline:1"]})).await;
+    assert_eq!(busy.close_frame().await, (4506, "no_topic".to_owned()), "whoever stops watching is idle too");
+}
+
+#[tokio::test]
 async fn a_socket_that_takes_nothing_loses_its_place() {
     let app = TestApp::start_with(|config| {
         config.live.stall = Duration::from_secs(1);
@@ -321,22 +236,4 @@ fn open_narrow(address: SocketAddr, path: &str) -> std::net::TcpStream {
     stream.read_exact(&mut answer).expect("it answers");
     assert_eq!(&answer, b"HTTP/1.1 101");
     stream
-}
-
-#[tokio::test]
-async fn a_full_node_refuses_and_lets_in_again_when_someone_leaves() {
-    let app = app_with_a_run(|config| config.live.max_sockets = 2).await;
-    let first = Socket::plain(app.address, "/ws/pipeline/1").await;
-    let _second = Stream::open(app.address, "/sse/monitor").await;
-
-    let Err((status, _)) = Socket::open(app.address, "/ws/pipeline/1", &[]).await else {
-        panic!("one too many was let in")
-    };
-    assert_eq!(status, 503);
-    drop(first);
-
-    app.until("a place becomes free", || async {
-        Socket::open(app.address, "/ws/pipeline/1", &[]).await.is_ok()
-    })
-    .await;
 }

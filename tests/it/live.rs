@@ -184,6 +184,30 @@ async fn one_socket_watches_many_topics_by_command() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_left_and_joined_again_while_it_is_read_answers_the_later_command() {
+    let app = app_with_a_run(|_| {}).await;
+    let mut socket = Socket::v1(app.address, "/ws").await;
+    socket.json_of("hello").await;
+    // Each of them is read for the first time.
+    for topic in (100..110).map(|number| format!("pipeline:{number}")) {
+        let commands = [
+            json!({"cmd": "sub", "cid": 1, "topics": [topic]}),
+            json!({"cmd": "unsub", "cid": 2, "topics": [topic]}),
+            json!({"cmd": "sub", "cid": 3, "topics": [topic]}),
+        ];
+        // All in one segment, under a mask of zeros.
+        let frames = commands.map(|command| {
+            let text = command.to_string();
+            [&[0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0][..], text.as_bytes()].concat()
+        });
+        socket.raw(&frames.concat()).await.unwrap();
+
+        assert_eq!(socket.json_of("unsubscribed").await["cid"], 2, "{topic}");
+        assert_eq!(socket.json_of("subscribed").await["cid"], 3, "{topic}");
+    }
+}
+
+#[tokio::test]
 async fn a_pipeline_that_is_merged_into_another_leaves_its_watchers() {
     let app = TestApp::start().await;
     let mut monitor = Socket::v1(app.address, "/ws/monitor").await;

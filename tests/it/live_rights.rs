@@ -9,7 +9,7 @@ use crate::app::{ADMIN, PASSWORD};
 use crate::http::Request;
 use crate::live::run;
 use crate::people::{House, expect, other_run, with};
-use crate::socket::{Frame, Socket};
+use crate::socket::{Frame, Socket, Stream};
 
 /// What is promised.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -149,6 +149,90 @@ async fn what_is_taken_away_ends_on_open_sockets_within_five_seconds() {
     let (end, took) = closed(&mut many).await;
     assert_eq!(end, (4501, "unauthorized".to_owned()));
     assert!(took < AT_MOST, "{took:?}");
+}
+
+/// An event stream of whoever shows this, after its snapshot.
+async fn stream(house: &House, path: &str, token: &str) -> Stream {
+    let shown = format!("Bearer {token}");
+    let mut stream = Stream::open_with(house.app.address, path, &[("Authorization", &shown)]).await;
+    assert_eq!(stream.next().await.expect("a snapshot").kind, "snapshot");
+    stream
+}
+
+#[tokio::test]
+async fn what_is_taken_away_ends_event_streams_within_five_seconds() {
+    let house = House::start(|_| {}).await;
+    let (id, viewer) = house.member("viewer", 1, "viewer").await;
+    let (token_id, token) = house.token("machine", &["pipelines:read"]).await;
+    let mut one = stream(&house, "/sse/pipeline/1", &viewer).await;
+    let mut several = stream(&house, "/sse?topics=pipeline:1,monitor", &viewer).await;
+    let mut machine = stream(&house, "/sse/monitor", &token).await;
+    let mut of_another = stream(&house, "/sse/monitor", &house.admin).await;
+
+    let begun = Instant::now();
+    let path = format!("/admin/v1/projects/1/members/{id}");
+    house.done(Request::new("DELETE", &path).header("If-Match", "\"v1\"")).await;
+    one.ended().await;
+    several.ended().await;
+    assert!(begun.elapsed() < AT_MOST, "{:?}", begun.elapsed());
+    let again = house.app.send(with(Request::get("/sse/pipeline/1"), &viewer)).await;
+    expect(&again, 404);
+
+    let begun = Instant::now();
+    let path = format!("/admin/v1/tokens/{token_id}");
+    house.done(Request::new("DELETE", &path).header("If-Match", "\"v1\"")).await;
+    machine.ended().await;
+    assert!(begun.elapsed() < AT_MOST, "{:?}", begun.elapsed());
+    expect(&house.app.send(with(Request::get("/sse/monitor"), &token)).await, 401);
+
+    house.app.deliver_github("workflow_run", &run(1001, "completed", Some("success"), 9)).await;
+    let told = of_another.next().await.expect("nobody took anything away from them");
+    assert_eq!((told.kind.as_str(), told.data["status"].as_str()), ("status_change", Some("success")));
+}
+
+#[tokio::test]
+async fn an_event_stream_ends_with_its_token() {
+    let house = House::start(|config| config.auth.access_lifetime = Duration::from_secs(4)).await;
+    let token = log_in(&house.app, ADMIN, PASSWORD).await.json()["access_token"].as_str().unwrap().to_owned();
+    let begun = Instant::now();
+    let mut stream = stream(&house, "/sse/pipeline/1", &token).await;
+
+    stream.ended().await;
+
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(2)..Duration::from_secs(7)).contains(&took), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_weaker_token_of_the_same_user_takes_topics_away() {
+    let house = House::start(|_| {}).await;
+    let issue = async |body: Value| house.done(post("/admin/v1/tokens", &body)).await["token"].clone();
+    let of_one_project = issue(json!({"name": "one project", "scopes": ["pipelines:read"], "project_id": 1})).await;
+    let of_sources = issue(json!({"name": "sources", "scopes": ["sources:manage"]})).await;
+    let mut socket = open_v1(&house, "/ws", &house.admin).await;
+    socket.say(&json!({"cmd": "sub", "cid": 1, "topics": ["pipeline:1", "pipeline:2"]})).await;
+    for _ in 0..2 {
+        socket.json_of("snapshot").await;
+    }
+    let mut alone = open_v1(&house, "/ws/pipeline/2", &house.admin).await;
+    alone.json_of("snapshot").await;
+
+    for socket in [&mut socket, &mut alone] {
+        socket.say(&json!({"cmd": "auth", "cid": 2, "token": of_one_project})).await;
+        assert_eq!(socket.json_of("auth").await["state"], "ok");
+    }
+    assert_eq!(closed(&mut alone).await.0, (4503, "forbidden".to_owned()));
+    // Whoever sees all was asked for no project; the state of the other topic says that it is of this one.
+    assert_eq!(socket.json_of("unsubscribed").await["topic"], "pipeline:2");
+    house.app.deliver_github("workflow_run", &other_run(2001, "completed", 8)).await;
+    house.app.deliver_github("workflow_run", &run(1001, "completed", Some("success"), 9)).await;
+    assert_eq!(socket.json_of("status_change").await["topic"], "pipeline:1", "the other one is told no more");
+    socket.say(&json!({"cmd": "sub", "cid": 4, "topics": ["pipeline:2"]})).await;
+    assert_eq!(socket.json_of("error").await["code"], "forbidden");
+
+    socket.say(&json!({"cmd": "auth", "cid": 5, "token": of_sources})).await;
+    assert_eq!(socket.json_of("auth").await["state"], "ok");
+    assert_eq!(socket.json_of("unsubscribed").await["topic"], "pipeline:1");
 }
 
 #[tokio::test]

@@ -191,7 +191,8 @@ async fn a_hundred_failures_of_an_account_in_a_day_are_said_once() {
     assert_eq!(process.said("failed logins within a day"), 1, "of names that there are, and once");
 }
 
-async fn setup_token(process: &Process) -> String {
+/// What a first start prints past its log.
+pub async fn setup_token(process: &Process) -> String {
     let begun = std::time::Instant::now();
     loop {
         let lines = process.lines();
@@ -204,7 +205,7 @@ async fn setup_token(process: &Process) -> String {
     }
 }
 
-async fn database(data: &std::path::Path) -> SqliteConnection {
+pub async fn database(data: &std::path::Path) -> SqliteConnection {
     let url = format!("sqlite:{}", data.join("pipecast.db").display());
     SqliteConnection::connect(&url).await.unwrap()
 }

@@ -22,7 +22,10 @@ const WHO: [&str; 9] = [
     "runner",
 ];
 
-type Answers = [u16; 9];
+pub type Answers = [u16; 9];
+
+/// The place of an admin among those who ask.
+pub const ADMIN: usize = 6;
 
 /// The same for everybody.
 const fn open(status: u16) -> Answers {
@@ -70,7 +73,7 @@ const fn tokens(status: u16) -> Answers {
 }
 
 /// One operation: how it is asked, so that nothing is changed by it, and what everybody gets.
-fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'static str, Answers)> {
+pub fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'static str, Answers)> {
     let member = r#"{"user_name":"nobody","role":"viewer"}"#;
     let rows = [
         // Reading: what is beyond one's sight is as if it were not there.
@@ -109,6 +112,7 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         ("delete", "/admin/v1/sessions/current", None, "?not=now", signed_in(400)),
         ("delete", "/admin/v1/sessions/{session_id}", None, "", in_person(404)),
         ("get", "/admin/v1/me", None, "", signed_in(200)),
+        ("post", "/admin/v1/me/confirmation", Some("{}"), "", signed_in(422)),
         ("put", "/admin/v1/me/password", Some("{}"), "", signed_in(422)),
         ("post", "/admin/v1/me/second-factor", Some("{}"), "", signed_in(422)),
         ("post", "/admin/v1/me/second-factor/confirm", Some(r#"{"code":"0"}"#), "", in_person(404)),
@@ -210,6 +214,19 @@ fn rows() -> BTreeMap<(&'static str, &'static str), (Option<&'static str>, &'sta
         .collect()
 }
 
+/// A job of the first run, so that there is something of everything.
+pub async fn deliver_job(app: &TestApp) {
+    let run = crate::live::run(1001, "in_progress", None, 1);
+    let job = serde_json::json!({
+        "action": "queued",
+        "workflow_job": {"id": 9001, "run_id": 1001, "run_attempt": 1, "name": "build", "workflow_name": "CI", "status": "queued",
+            "created_at": "2026-11-21T10:00:00Z"},
+        "repository": run["repository"],
+    });
+    app.deliver_github("workflow_job", &job).await;
+    app.until_done().await;
+}
+
 /// Who asks, with what they show.
 async fn callers(house: &House) -> BTreeMap<&'static str, Option<String>> {
     let (_, expired) = house.token("expired", &["pipelines:read"]).await;
@@ -236,7 +253,7 @@ async fn callers(house: &House) -> BTreeMap<&'static str, Option<String>> {
 }
 
 /// The status alone: an event stream has no end.
-async fn status_of(app: &TestApp, request: Request) -> u16 {
+pub async fn status_of(app: &TestApp, request: Request) -> u16 {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     stream.write_all(request.head(app.address).as_bytes()).await.unwrap();
     stream.write_all(request.body()).await.unwrap();
@@ -249,7 +266,7 @@ async fn status_of(app: &TestApp, request: Request) -> u16 {
         .unwrap_or_else(|| panic!("no status in {line:?}"))
 }
 
-fn request(method: &str, path: &str, body: Option<&str>) -> Request {
+pub fn request(method: &str, path: &str, body: Option<&str>) -> Request {
     let method = match method {
         "get" => "GET",
         "put" => "PUT",
@@ -265,18 +282,30 @@ fn request(method: &str, path: &str, body: Option<&str>) -> Request {
     request.header("Host", "ci.example.org").header("If-Match", "\"v999\"")
 }
 
+/// A path of the document with something in the place of each parameter, of which the user is there.
+pub fn filled(path: &str, user: &str) -> String {
+    let real = path
+        .replace("{user_id}", user)
+        .replace("{host}", "github")
+        .replace("{source_key}", "none")
+        .replace("{session_id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{token_id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{delivery_id}", "00000000-0000-7000-8000-000000000000")
+        .replace("{dead_letter_id}", "0-0")
+        .replace("{seq}", "999999")
+        .replace("{key}", "no.such")
+        .replace("{target_id}", "999");
+    let real = ["pipeline_id", "execution_id", "job_id", "project_id", "source_id", "secret_id"]
+        .iter()
+        .fold(real, |real, name| real.replace(&format!("{{{name}}}"), "1"));
+    assert!(!real.contains('{'), "say what stands for the parameters of {path}");
+    real
+}
+
 #[tokio::test]
 async fn every_operation_answers_everybody_as_its_row_says() {
     let house = House::start(|_| {}).await;
-    let run = crate::live::run(1001, "in_progress", None, 1);
-    let job = serde_json::json!({
-        "action": "queued",
-        "workflow_job": {"id": 9001, "run_id": 1001, "run_attempt": 1, "name": "build", "workflow_name": "CI", "status": "queued",
-            "created_at": "2026-11-21T10:00:00Z"},
-        "repository": run["repository"],
-    });
-    house.app.deliver_github("workflow_job", &job).await;
-    house.app.until_done().await;
+    deliver_job(&house.app).await;
     let callers = callers(&house).await;
     let viewer = house.done(Request::get("/admin/v1/users?q=viewer")).await["items"][0]["id"].to_string();
     let document: serde_json::Value = serde_json::from_str(&pipecast::openapi::text()).unwrap();
@@ -290,21 +319,7 @@ async fn every_operation_answers_everybody_as_its_row_says() {
                 continue;
             };
             asked.insert((method.clone(), path.clone()));
-            let real = path
-                .replace("{user_id}", &viewer)
-                .replace("{host}", "github")
-                .replace("{source_key}", "none")
-                .replace("{session_id}", "00000000-0000-7000-8000-000000000000")
-                .replace("{token_id}", "00000000-0000-7000-8000-000000000000")
-                .replace("{delivery_id}", "00000000-0000-7000-8000-000000000000")
-                .replace("{dead_letter_id}", "0-0")
-                .replace("{seq}", "999999")
-                .replace("{key}", "no.such")
-                .replace("{target_id}", "999");
-            let real = ["pipeline_id", "execution_id", "job_id", "project_id", "source_id", "secret_id"]
-                .iter()
-                .fold(real, |real, name| real.replace(&format!("{{{name}}}"), "1"));
-            assert!(!real.contains('{'), "say what stands for the parameters of {path}");
+            let real = filled(path, &viewer);
             for (who, expected) in WHO.iter().zip(answers) {
                 let request = request(method, &format!("{real}{query}"), *body);
                 let request = match &callers[who] {

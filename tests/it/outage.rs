@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::accounts::post;
 use crate::app::TestApp;
 use crate::binary::Process;
 use crate::live::{app_with_a_run, run};
+use crate::people::House;
 use crate::redis::RedisServer;
 use crate::socket::Socket;
 
@@ -183,4 +185,34 @@ async fn each_layer_that_is_asked_for_a_status_is_counted() {
         let name = format!(r#"pipecast_cache_requests_total{{cache="status",layer="{layer}",result="{result}"}}"#);
         assert!(process.counted(&name).await > 0.0, "{name}");
     }
+}
+
+#[tokio::test]
+async fn while_redis_is_down_tickets_are_503_and_other_ways_in_go_on() {
+    const OWN: (&str, &str) = ("Origin", "https://ci.example.org");
+    let mut redis = RedisServer::start();
+    let url = redis.url();
+    let house = House::start(|config| {
+        config.fabric.redis_url = Some(url);
+        config.server.public_url = Some("https://ci.example.org".into());
+        config.live.allowed_origins = vec!["https://ci.example.org".into()];
+    })
+    .await;
+    let ticket = house.done(post("/api/ws-tickets", &json!({})).header("Origin", OWN.1)).await;
+    let path = format!("/ws/pipeline/1?ticket={}", ticket["ticket"].as_str().unwrap());
+
+    redis.kill();
+
+    let Err((status, problem)) = Socket::open(house.app.address, &path, &[OWN]).await else {
+        panic!("nobody can know whether it was used")
+    };
+    assert!(
+        status == 503 && problem.contains("retry-after: ") && problem.contains("tickets"),
+        "{status} {problem}"
+    );
+    let shown = format!("Bearer {}", house.admin);
+    let mut by_header = Socket::open(house.app.address, "/ws/pipeline/1", &[("Authorization", &shown)])
+        .await
+        .expect("a socket");
+    assert_eq!(by_header.json_of("snapshot").await["status"], "running");
 }

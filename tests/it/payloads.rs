@@ -36,6 +36,28 @@ async fn every_real_delivery_alone_shows_what_it_says() {
     }
 }
 
+#[test]
+fn no_real_delivery_has_a_letter_in_a_line_that_is_left_out() {
+    fn texts(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::String(text) => found.push(text.clone()),
+            Value::Array(items) => items.iter().for_each(|item| texts(item, found)),
+            Value::Object(members) => members.values().for_each(|member| texts(member, found)),
+            _ => {}
+        }
+    }
+    let is_left_out = |letter: char| (letter.is_control() && letter != '\t') || matches!(letter, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    let mut found = Vec::new();
+    for (.., body) in real_files() {
+        texts(&serde_json::from_slice(&body).unwrap_or_default(), &mut found);
+    }
+
+    let odd: Vec<_> = found.iter().filter(|text| text.lines().any(|line| line.contains(is_left_out))).collect();
+
+    println!("{} texts of real deliveries", found.len());
+    assert!(odd.is_empty(), "{odd:?}");
+}
+
 async fn deliver(app: &TestApp, (host, event, body): &(String, String, Vec<u8>)) {
     let request = if host == "gitlab" {
         gitlab(event, body.clone())

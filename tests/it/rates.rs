@@ -198,6 +198,79 @@ async fn who_was_let_in_before_is_looked_at_anew_whoever_guesses_behind_the_same
 }
 
 #[tokio::test]
+async fn what_changes_something_has_a_budget_of_its_own_and_reading_goes_on() {
+    let house = House::start(|config| {
+        counted(config);
+        few(&mut config.limits.writes_per_second, &mut config.limits.writes_burst, 6);
+    })
+    .await;
+    let (_, token) = house.token("a program", &["tokens:manage", "pipelines:read", "users:manage"]).await;
+    let admin = sign_in(&house.app, ADMIN, PASSWORD).await;
+    let change = |shown: &str| with(post("/admin/v1/users", &json!({})), shown);
+
+    for shown in [&admin, &token] {
+        is_refused_after(&house.app, change(shown), 6).await;
+        assert_eq!(house.app.send(with(Request::get("/admin/v1/me"), shown)).await.status, 200, "reading goes on");
+    }
+    is_refused(&house.app, change(&house.admin), "writes").await;
+    // Carrying a session on and logging in are limited by rules of their own.
+    sign_in(&house.app, ADMIN, PASSWORD).await;
+}
+
+/// Sent up to so often and some more, it is refused by the budget of changes, and before that by its handler.
+async fn is_refused_after(app: &TestApp, request: Request, most: usize) {
+    let mut passed = 0;
+    while passed < 2 * most && app.send(request.clone()).await.status != 429 {
+        passed += 1;
+    }
+    assert!(passed < 2 * most, "{passed} passed");
+    is_refused(app, request, "writes").await;
+}
+
+#[tokio::test]
+async fn guesses_beside_the_subprotocol_and_on_an_open_socket_are_guesses() {
+    let house = House::start(|config| {
+        counted(config);
+        few(&mut config.limits.impostor_per_second, &mut config.limits.impostor_burst, 4);
+    })
+    .await;
+    let beside = async |token: &str, client: &str| {
+        let offer = format!("pipecast.v1, bearer.{token}");
+        let headers = [("X-Forwarded-For", client), ("Sec-WebSocket-Protocol", offer.as_str())];
+        Socket::open(house.app.address, "/ws", &headers).await
+    };
+
+    for number in 0..4 {
+        let mut refused = beside(&format!("guess-{number}"), "203.0.113.7").await.expect("a handshake that says why");
+        assert_eq!(refused.close_frame().await.0, 4501);
+    }
+    let mut more = 0;
+    let (status, problem) = loop {
+        match beside(&format!("guess-more-{more}"), "203.0.113.7").await {
+            Ok(_) if more < 4 => more += 1,
+            Ok(_) => panic!("it may guess on"),
+            Err(refused) => break refused,
+        }
+    };
+    assert!(status == 429 && problem.contains("\"impostor\""), "{status} {problem}");
+    is_refused(&house.app, from(with(Request::get(PATH), "guess-in-a-header"), "203.0.113.7"), "impostor").await;
+
+    let headers = [("X-Forwarded-For", "203.0.113.8"), ("Sec-WebSocket-Protocol", "pipecast.v1")];
+    let mut socket = Socket::open(house.app.address, "/ws/monitor", &headers).await.expect("a reader");
+    for number in 0..8 {
+        socket.say(&json!({"cmd": "auth", "cid": number, "token": format!("guess-{number}")})).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(socket.json_of("error").await["code"], "unauthorized");
+    assert_eq!(socket.close_frame().await, (4429, "rate_limited;retry_ms=1000".to_owned()));
+    for client in ["203.0.113.9", "203.0.113.8"] {
+        // From elsewhere first: what was good a moment ago is no guess where others guess.
+        let mut known = beside(&house.admin, client).await.expect(client);
+        known.json_of("hello").await;
+    }
+}
+
+#[tokio::test]
 async fn a_source_has_a_budget_that_only_authentic_deliveries_take_from() {
     let app = TestApp::start_with(|config| {
         counted(config);

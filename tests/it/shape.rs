@@ -129,6 +129,16 @@ fn every_file_says_what_it_is_and_none_is_a_house_of_its_own() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Without the limit of 128 levels a body of brackets overflows the stack, which ends the process.
+#[test]
+fn no_json_is_read_without_a_limit_of_its_depth() {
+    for (path, text) in ["src", "admin/src", "crates", "tests/prove/src"].into_iter().flat_map(sources) {
+        assert!(!text.contains("disable_recursion_limit"), "{}", path.display());
+    }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    assert!(!manifest.contains("unbounded_depth"), "the feature of serde_json that allows it");
+}
+
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }

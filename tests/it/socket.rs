@@ -173,6 +173,8 @@ impl Socket {
 pub struct Stream {
     stream: TcpStream,
     received: Vec<u8>,
+    /// The last chunk has come; the connection may stay for another request.
+    is_over: bool,
 }
 
 /// One server-sent event.
@@ -186,8 +188,14 @@ pub struct Event {
 impl Stream {
     /// Opens `path`.
     pub async fn open(address: SocketAddr, path: &str) -> Stream {
+        Stream::open_with(address, path, &[]).await
+    }
+
+    /// Opens `path` with these headers on top.
+    pub async fn open_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Stream {
         let mut stream = TcpStream::connect(address).await.expect("the server listens");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n\r\n");
+        let more: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: text/event-stream\r\n{more}\r\n");
         stream.write_all(request.as_bytes()).await.expect("the server reads");
         let (status, head, chunked) = read_head(&mut stream).await;
         assert_eq!(status, 200, "{head}");
@@ -195,7 +203,11 @@ impl Stream {
             head.contains("content-type: text/event-stream") && head.contains("cache-control: no-store"),
             "{head}"
         );
-        let mut opened = Stream { stream, received: Vec::new() };
+        let mut opened = Stream {
+            stream,
+            received: Vec::new(),
+            is_over: false,
+        };
         opened.unchunk(chunked);
         opened
     }
@@ -203,6 +215,11 @@ impl Stream {
     /// The next event, within [`PATIENCE`]; `None` at the end of the stream. Comments and `retry` are passed over.
     pub async fn next(&mut self) -> Option<Event> {
         tokio::time::timeout(PATIENCE, self.read()).await.expect("an event in time")
+    }
+
+    /// Reads until the stream ends, within [`PATIENCE`].
+    pub async fn ended(&mut self) {
+        while self.next().await.is_some() {}
     }
 
     async fn read(&mut self) -> Option<Event> {
@@ -218,6 +235,9 @@ impl Stream {
                         data: serde_json::from_str(&data).expect("JSON"),
                     });
                 }
+            }
+            if self.is_over {
+                return None;
             }
             let mut buffer = [0; 16 * 1024];
             match self.stream.read(&mut buffer).await {
@@ -235,6 +255,7 @@ impl Stream {
             if bytes.len() < end + 2 + size + 2 {
                 break;
             }
+            self.is_over |= size == 0;
             self.received.extend(&bytes[end + 2..end + 2 + size]);
             bytes.drain(..end + 2 + size + 2);
         }

@@ -61,6 +61,14 @@ impl Deployment {
         roles::start(self.config(process), &BTreeSet::from([role])).await.expect(process)
     }
 
+    /// Changes the schema behind the service's back.
+    pub async fn order(&self, sql: &'static str) {
+        let mut connection = PgConnection::connect(&format!("{}?options[search_path]={}", postgres(), self.name))
+            .await
+            .unwrap();
+        sqlx::query(sql).execute(&mut connection).await.unwrap();
+    }
+
     /// The number that a query of our own finds in the schema.
     pub async fn count(&self, rest: &str) -> i64 {
         let mut connection = PgConnection::connect(&format!("{}?options[search_path]={}", postgres(), self.name))

@@ -146,9 +146,27 @@ async fn accounts_are_brought_over_by_name_without_their_passwords() {
     let last = import(&house, users, "", &[json!({"name": "zoe"}), json!({"name": "ada", "role": "viewer"})]).await;
     assert_eq!(last.problem(), "conflict", "there is always an admin left");
     assert_eq!(house.app.count("SELECT count(*) FROM users WHERE name = 'zoe'").await, 0, "all or none");
+    let without_password = [json!({"name": "zoe", "role": "admin"}), json!({"name": "ada", "role": "viewer"})];
+    assert_eq!(
+        import(&house, users, "", &without_password).await.problem(),
+        "conflict",
+        "who cannot come in is no admin"
+    );
     let wrong = import(&house, users, "", &[json!({"name": "x", "email": "nowhere"})]).await;
     assert_eq!(wrong.json()["errors"][0]["pointer"], "#/0/email");
     assert_eq!(import(&house, users, "", &[json!({"nam": "x"})]).await.problem(), "invalid");
+}
+
+#[tokio::test]
+async fn an_import_gives_the_admin_s_place_to_another_in_any_order_of_its_lines() {
+    let house = House::start(|_| {}).await;
+    house.person("bob", Some("viewer")).await;
+
+    let lines = [json!({"name": "ada", "role": "viewer"}), json!({"name": "bob", "role": "admin"})];
+    let done = import(&house, "/admin/v1/users", "", &lines).await;
+
+    assert_eq!(steps(&done), [json!([1, "update", ["role"], null]), json!([2, "update", ["role"], null])]);
+    assert_eq!(house.app.texts("SELECT name FROM users WHERE role = 'admin'").await, ["bob"]);
 }
 
 #[tokio::test]
@@ -236,6 +254,10 @@ async fn tokens_are_brought_over_as_new_ones_of_ones_own() {
         .app
         .until("the one before has ended", || async { reads(&secret).await.status == 401 })
         .await;
+
+    house.app.alter("UPDATE api_tokens SET expires_at = 1 WHERE name = 'ci'").await;
+    let expected = [json!([1, "skip", [], null]), json!([2, "keep", [], null]), json!([3, "create", [], null])];
+    assert_eq!(steps(&import(&house, tokens, "", &lines).await), expected, "one that has ended is not there");
 
     let beyond = [json!({"user_name": "bob", "name": "x", "scopes": ["users:manage"], "expires_at": "2099-01-01T00:00:00Z"})];
     let text = format!("{}\n", beyond[0]);

@@ -42,10 +42,10 @@ export function ago(instant: Instant, now: number): string {
   return format.format(-Math.floor(passed / (365 * DAY)), 'year');
 }
 
-/** The whole instant in the reader's zone, for tips and facts. */
+/** The whole instant in the reader's zone, which it names; for tips and facts. */
 export function moment(instant: Instant): string {
   const at = new Date(instant);
-  return Number.isNaN(at.getTime()) ? instant : new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'medium' }).format(at);
+  return Number.isNaN(at.getTime()) ? instant : new Intl.DateTimeFormat(locale(), { dateStyle: 'medium', timeStyle: 'long' }).format(at);
 }
 
 /** The time of day where the instant is of today, else the day as well. */

@@ -45,6 +45,8 @@ pub(super) struct Failure<'a> {
     pub(super) action: &'static str,
     /// Whose account it was, where there is such an account.
     pub(super) user: Option<UserId>,
+    /// What of it was wrong, where that says more than that it was refused.
+    pub(super) why: &'static str,
     /// What it is counted under.
     pub(super) subjects: &'a [&'a Subject],
 }
@@ -76,7 +78,7 @@ impl Accounts {
         let mut tx = self.writer.begin().await?;
         // What was typed as a name may be a password, so only names that there are stand in the audit, as ids.
         let id = failure.user.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
-        tx.audit(Entry::new(from.clone(), failure.action).on("user", id, "").denied());
+        tx.audit(Entry::new(from.clone(), failure.action).on("user", id, failure.why).denied());
         let mut is_alarming = false;
         let counted = failure.subjects.iter().filter(|_| self.settings.throttle);
         for subject in counted {

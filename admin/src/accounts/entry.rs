@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use pipecast_auth::throttle::{Subject, Subjects};
-use pipecast_auth::{Audience, Claims, Kind, Shown, hash, mint};
+use pipecast_auth::{Audience, Claims, Kind, Shown, SigningPair, hash, mint};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::{Actor, By, Entry};
 use pipecast_store::{Ended, Login, NewRefresh, Refresh, Session, Tx};
@@ -13,13 +13,14 @@ use tracing::warn;
 
 use super::attempts::Failure;
 use super::generation::{self, Verdict};
-use super::{Accounts, Error, after};
+use super::{Accounts, Error, after, is_short_alone};
 
 /// How long a ticket is good.
 pub const TICKET_LIFETIME: Duration = Duration::from_secs(30);
 
-/// Tokens that a session gets within `A_MINUTE`, the first one included.
-const TOKENS: i64 = 10;
+/// Tokens that a session gets within `A_MINUTE`, the first one included. Each page that is loaded takes one, so this is far above what somebody
+/// does with fifteen tabs. It bounds what a session costs the database, one write a second; nobody guesses a token of 256 bits more easily by it.
+const TOKENS: i64 = 60;
 const A_MINUTE: Duration = Duration::from_secs(60);
 
 /// What is typed in.
@@ -53,7 +54,7 @@ impl Accounts {
     /// `network` is where failures are counted besides; `None` where nobody here knows.
     ///
     /// # Errors
-    /// `Refused`, `SecondFactor`, `Wait`, `Busy`.
+    /// `Refused`, `SecondFactor`, `ShortAlone`, `Wait`, `Busy`.
     pub async fn log_in(&self, typed: Typed<'_>, network: Option<IpAddr>, from: &By) -> Result<Opened, Error> {
         let subjects = Subjects::of(typed.name, network);
         let _turn = self.attempt(&subjects.all()).await?;
@@ -62,23 +63,31 @@ impl Accounts {
         let known = login.as_ref().map(|login| login.id);
         let is_right = self.verify(phc, typed.password).await?;
         let Some(login) = login.filter(|_| is_right) else {
-            self.refused(known, &subjects.all(), from).await?;
+            self.refused(known, "", &subjects.all(), from).await?;
             return Err(Error::Refused);
         };
         let factor = Subject::Factor(login.id);
         if login.has_totp {
-            let code = typed.code.ok_or(Error::SecondFactor)?;
+            let Some(code) = typed.code else {
+                metrics::counter!("pipecast_logins_total", "outcome" => "code_missing").increment(1);
+                self.asked.note(&subjects.pair, login.id, from, Timestamp::now());
+                return Err(Error::SecondFactor);
+            };
             // By whoever has the password, from wherever: so it cannot be tried from many networks at once.
             let _turn = self.attempt(&[&factor]).await?;
             if !self.takes_code(login.id, code).await? {
                 let counted = [&[&factor][..], &subjects.all()].concat();
-                self.refused(known, &counted, from).await?;
+                self.refused(known, "wrong code", &counted, from).await?;
                 return Err(Error::SecondFactor);
             }
+        } else if is_short_alone(typed.password) {
+            // Its owner had a second factor when they took it, and somebody has taken that away.
+            self.refused(known, "password too short", &subjects.all(), from).await?;
+            return Err(Error::ShortAlone);
         }
         let opened = self.open(&login, &[&subjects.pair, &factor], from).await;
         if matches!(opened, Err(Error::Refused)) {
-            self.refused(known, &subjects.all(), from).await?;
+            self.refused(known, "", &subjects.all(), from).await?;
         }
         let opened = opened?;
         self.renew_hash(&login, typed.password).await;
@@ -94,6 +103,7 @@ impl Accounts {
             user_id: login.id,
             created_at: now,
             last_seen_at: now,
+            proved_at: now,
             expires_at: after(now, self.settings.session),
             ip: from.ip.map(|address| address.to_string()),
             user_agent: from.user_agent.clone(),
@@ -114,11 +124,10 @@ impl Accounts {
         tx.add_refresh(&first).await?;
         tx.audit(Entry::new(as_user(from, login.id), "session.open").on("session", session.id, ""));
         tx.commit().await?;
-        let claims = Claims::new(self.gatekeeper.issuer(), login.id, session.id, self.settings.access);
         Ok(Opened {
             session: session.id,
             user: login.id,
-            access: Shown::new(pair.sign(&claims, Audience::Access)),
+            access: self.sign_access(&pair, login.id, session.id, now),
             refresh: minted.shown,
             rests_until,
         })
@@ -162,14 +171,19 @@ impl Accounts {
         tx.add_refresh(&next).await?;
         tx.touch_session(used.session_id, now).await?;
         tx.commit().await?;
-        let claims = Claims::new(self.gatekeeper.issuer(), used.user_id, used.session_id, self.settings.access);
         Ok(Opened {
             session: used.session_id,
             user: used.user_id,
-            access: Shown::new(pair.sign(&claims, Audience::Access)),
+            access: self.sign_access(&pair, used.user_id, used.session_id, used.proved_at),
             refresh: minted.shown,
             rests_until,
         })
+    }
+
+    /// An access token of a session whose bearer proved then who they are.
+    pub(super) fn sign_access(&self, pair: &SigningPair, user: UserId, session: SessionId, proved_at: Timestamp) -> Shown {
+        let claims = Claims::new(self.gatekeeper.issuer(), user, session, self.settings.access).proved_at(proved_at);
+        Shown::new(pair.sign(&claims, Audience::Access))
     }
 
     /// That a session has not had all the tokens that it gets within a minute.
@@ -213,11 +227,12 @@ impl Accounts {
     }
 
     /// Counts a failed login, whether there is such an account or not.
-    async fn refused(&self, user: Option<UserId>, subjects: &[&Subject], from: &By) -> Result<(), Error> {
+    async fn refused(&self, user: Option<UserId>, why: &'static str, subjects: &[&Subject], from: &By) -> Result<(), Error> {
         metrics::counter!("pipecast_logins_total", "outcome" => "refused").increment(1);
         let failure = Failure {
             action: "session.open",
             user,
+            why,
             subjects,
         };
         self.note_failure(failure, from).await
@@ -243,8 +258,8 @@ impl Accounts {
 }
 
 /// That somebody still has the password and the factor that they were verified by, and may come in. They are locked until the transaction
-/// ends, so whoever changes that now ends the session that is opened here too.
-async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
+/// ends, so whoever changes that now ends the session that is opened or proved here too.
+pub(super) async fn check_still(tx: &mut Tx, verified: &Login) -> Result<(), Error> {
     match tx.hold_login(verified.id).await? {
         // The same password may have been hashed anew.
         Some(now) if now.is_disabled || now.password_changed_at != verified.password_changed_at => Err(Error::Refused),

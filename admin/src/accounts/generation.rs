@@ -56,6 +56,7 @@ mod tests {
             begun_at: at(100),
             used_at: used.map(at),
             expires_at: at(9_999),
+            proved_at: at(100),
             session_expires_at: at(9_999),
             is_ended: false,
         }

@@ -10,7 +10,7 @@ use pipecast_store::{ApiToken, NewToken, Tx};
 use serde_json::{Value, json};
 
 use super::{Accounts, Error, after};
-use crate::once::{self, Answer, Once, OtherRequest};
+use crate::once::{self, Answer, KeyRefused, Once};
 
 mod exchange;
 
@@ -34,7 +34,7 @@ impl Accounts {
     /// nowhere else.
     ///
     /// # Errors
-    /// `Beyond` where the user may not do it all themselves, `Gone` where there is no such project, `OtherRequest`.
+    /// `Beyond` where the user may not do it all themselves, `Gone` where there is no such project, `Key`.
     pub async fn create_token(
         &self,
         user: UserId,
@@ -82,7 +82,7 @@ impl Accounts {
     /// Makes a token that takes the place of another one, which is good for `overlap` besides; once for each key of a client.
     ///
     /// # Errors
-    /// Those of `check`; `Gone`, `OtherRequest`.
+    /// Those of `check`; `Gone`, `Replaced`, `Key`.
     pub async fn rotate_token<E: From<Error>>(
         &self,
         id: TokenId,
@@ -126,8 +126,8 @@ impl<E> From<pipecast_store::Error> for Stopped<E> {
     }
 }
 
-impl<E> From<OtherRequest> for Stopped<E> {
-    fn from(error: OtherRequest) -> Self {
+impl<E> From<KeyRefused> for Stopped<E> {
+    fn from(error: KeyRefused) -> Self {
         Stopped::Failed(error.into())
     }
 }
@@ -154,14 +154,13 @@ fn check(grants: &Grants, wanted: &Wanted) -> Result<(), Error> {
 }
 
 async fn make(tx: &mut Tx, user: UserId, wanted: &Wanted) -> Result<(ApiToken, Minted), Error> {
-    let scopes: Vec<&str> = wanted.scopes.iter().map(|permission| permission.word()).collect();
     let new = |prefix, hash| NewToken {
         id: TokenId::fresh(),
         prefix,
         hash,
         user_id: user,
         name: wanted.name.clone(),
-        scopes: scopes.join(" "),
+        scopes: Permission::write_list(&wanted.scopes),
         project_id: wanted.project,
         expires_at: after(Timestamp::now(), wanted.lifetime),
         rotated_from: None,
@@ -171,7 +170,13 @@ async fn make(tx: &mut Tx, user: UserId, wanted: &Wanted) -> Result<(ApiToken, M
 
 async fn replace(tx: &mut Tx, mut old: ApiToken, overlap: Duration, by: By) -> Result<(ApiToken, Minted), Error> {
     let now = Timestamp::now();
-    let lifetime = Duration::from_micros(u64::try_from(old.expires_at.0 - old.created_at.0).unwrap_or(0));
+    let heirs = tx.list_heirs(&old).await?;
+    if let Some(heir) = heirs.iter().find(|heir| heir.revoked_at.is_none() && heir.expires_at > now) {
+        return Err(Error::Replaced(heir.prefix.clone()));
+    }
+    // Whichever was replaced ends sooner than it was made for; one that was not has the lifetime of all.
+    let lifetimes = heirs.iter().chain([&old]).map(|token| token.expires_at.0.saturating_sub(token.created_at.0));
+    let lifetime = Duration::from_micros(lifetimes.max().and_then(|longest| u64::try_from(longest).ok()).unwrap_or(0));
     let new = |prefix, hash| NewToken {
         id: TokenId::fresh(),
         prefix,

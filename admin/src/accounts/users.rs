@@ -1,46 +1,34 @@
-//! Users as they are made and changed. There is always an admin left who may come in.
+//! Users as they are made and changed. There is always an admin left who can come in.
 //! Knows nothing of requests.
 
 use pipecast_auth::Shown;
-use pipecast_auth::throttle::Subject;
-use pipecast_model::{Role, SessionId, Timestamp, UserId};
+use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{Ended, NewUser, Tx, User};
+use pipecast_store::{Ended, Login, NewUser, Tx, User};
 use serde_json::{Value, json};
 
-use super::attempts::Failure;
-use super::{Accounts, Error, Owner};
+use super::confirmation::Person;
+use super::{Accounts, Error, Owner, check};
 use crate::once::{self, Answer, Once};
 
 mod exchange;
 
 pub(crate) use exchange::{Line, standing};
 
-/// Somebody in their session.
-#[derive(Clone, Copy, Debug)]
-pub struct Person<'a> {
-    /// Who.
-    pub user: UserId,
-    /// What they log in with.
-    pub name: &'a str,
-    /// Their session.
-    pub session: SessionId,
-}
-
 /// Whose password is changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+#[derive(Clone, Copy)]
+enum Whose<'a> {
     /// That of somebody else, who may have lost it to another: nothing that they came in with is good any more.
     Anothers,
-    /// One's own, in this session, which goes on.
-    Own(SessionId),
+    /// One's own, as whoever was verified so, in this session, which goes on.
+    Own(Person<'a>, &'a Login),
 }
 
 impl Accounts {
     /// Makes an account, once for each key of a client; `shape` makes the body of the answer.
     ///
     /// # Errors
-    /// `NameTaken`, `Weak`, `Guessable`, `Busy`, `OtherRequest`.
+    /// `NameTaken`, `Weak`, `Guessable`, `Busy`, `Key`.
     pub async fn create_user(
         &self,
         mut user: NewUser,
@@ -79,6 +67,9 @@ impl Accounts {
         let before = user.clone();
         change(&mut user)?;
         let changed = write(&mut tx, &before, &user).await?;
+        if takes_an_admin(&before, &changed) {
+            keep_an_admin(&mut tx).await?;
+        }
         let action = match (before.deleted_at, changed.deleted_at) {
             (None, Some(_)) => "user.delete",
             (Some(_), None) => "user.restore",
@@ -101,24 +92,25 @@ impl Accounts {
     /// Gives oneself another password, for which one has to know the one before. All other sessions end; tokens stay.
     ///
     /// # Errors
-    /// `Refused`, `Wait`, `Weak`, `Guessable`, `Busy`.
+    /// `Refused`, `Wait`, `Weak`, `Guessable`, `Busy`, `Ended`.
     pub async fn change_password(&self, person: Person<'_>, before: &str, password: &Shown, by: By) -> Result<(), Error> {
-        self.confirm_password(person, before, &by).await?;
-        self.put_password(person.user, password, Whose::Own(person.session), by).await
+        let verified = self.confirm_password(person, before, &by).await?;
+        self.put_password(person.user, password, Whose::Own(person, &verified), by).await
     }
 
-    async fn put_password(&self, id: UserId, password: &Shown, whose: Whose, by: By) -> Result<(), Error> {
+    async fn put_password(&self, id: UserId, password: &Shown, whose: Whose<'_>, by: By) -> Result<(), Error> {
         let user = self.reader.find_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
-        let owner = Owner {
-            name: &user.name,
-            email: user.email.as_deref(),
-            has_totp: user.has_totp,
-        };
-        let phc = self.hash(password.expose(), owner).await?;
+        let phc = self.hash(password.expose(), owner(&user)).await?;
         let mut tx = self.writer.begin().await?;
+        if let Whose::Own(person, verified) = whose {
+            person.check_still(&mut tx, verified).await?;
+        }
+        // Hashing takes its time, and a factor may have gone meanwhile beside which a shorter one would do.
+        let user = tx.hold_user(id).await?.filter(|user| user.deleted_at.is_none()).ok_or(Error::Gone)?;
+        check(password.expose(), &owner(&user))?;
         tx.set_password(id, &phc).await?;
         match whose {
-            Whose::Own(session) => drop(tx.end_sessions(id, Some(session), Ended::Password).await?),
+            Whose::Own(person, _) => drop(tx.end_sessions(id, Some(person.session), Ended::Password).await?),
             Whose::Anothers => {
                 tx.end_sessions(id, None, Ended::Password).await?;
                 tx.revoke_tokens(id).await?;
@@ -128,27 +120,6 @@ impl Accounts {
         tx.commit().await?;
         self.gatekeeper.forget();
         Ok(())
-    }
-
-    /// That somebody who has a session also knows the password. Whoever has stolen the session guesses no faster than at a login, and keeps
-    /// nobody from logging in by that.
-    ///
-    /// # Errors
-    /// `Refused`, `Wait`, `Busy`.
-    pub async fn confirm_password(&self, person: Person<'_>, password: &str, by: &By) -> Result<(), Error> {
-        let subject = Subject::Confirmation(person.session);
-        let _turn = self.attempt(&[&subject]).await?;
-        let phc = self.reader.find_password(person.user).await?;
-        if self.verify(phc.as_deref(), password).await? {
-            return self.forget_failures(&subject).await;
-        }
-        let failure = Failure {
-            action: "password.confirm",
-            user: Some(person.user),
-            subjects: &[&subject, &Subject::account(person.name)],
-        };
-        self.note_failure(failure, by).await?;
-        Err(Error::Refused)
     }
 
     /// Ends all sessions of a user, and says how many.
@@ -165,6 +136,15 @@ impl Accounts {
     }
 }
 
+/// Whose password it is to be.
+fn owner(user: &User) -> Owner<'_> {
+    Owner {
+        name: &user.name,
+        email: user.email.as_deref(),
+        has_totp: user.has_totp,
+    }
+}
+
 /// An account as the audit shows it.
 fn told(user: &User) -> Value {
     json!({
@@ -178,18 +158,30 @@ fn is_in(user: &User) -> bool {
     user.disabled_at.is_none() && user.deleted_at.is_none()
 }
 
+/// Whether it is an admin who can come in.
+fn is_admin(user: &User) -> bool {
+    is_in(user) && user.has_password && user.role == Some(Role::Admin)
+}
+
+/// Whether there is one admin less by this change.
+fn takes_an_admin(before: &User, user: &User) -> bool {
+    is_admin(before) && !is_admin(user)
+}
+
+/// That an admin is left, after what was written. Two who take each other's role away at once would both see the other one, so the look comes
+/// after the writing, and in a row that both of them have to write.
+async fn keep_an_admin(tx: &mut Tx) -> Result<(), Error> {
+    tx.hold_admins().await?;
+    match tx.count_admins().await? {
+        0 => Err(Error::LastAdmin),
+        _ => Ok(()),
+    }
+}
+
+/// Writes an account as it is to be; whether an admin is left is for the caller to see to.
 async fn write(tx: &mut Tx, before: &User, user: &User) -> Result<User, Error> {
     if !tx.write_user(user).await? {
         return Err(Error::NameTaken);
-    }
-    let was_admin = is_in(before) && before.role == Some(Role::Admin);
-    // Two admins who take each other's role away at once would both see the other one, so the look comes after the writing, and in a row
-    // that both of them have to write.
-    if was_admin && (!is_in(user) || user.role != Some(Role::Admin)) {
-        tx.hold_admins().await?;
-        if tx.count_admins().await? == 0 {
-            return Err(Error::LastAdmin);
-        }
     }
     // For good: who comes back logs in, and makes new tokens.
     if is_in(before) && !is_in(user) {

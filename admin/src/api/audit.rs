@@ -11,13 +11,15 @@ use pipecast_http::query::Nothing;
 use pipecast_http::right;
 use pipecast_http::{Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
 use pipecast_model::{ProjectId, Timestamp, UserId};
+use pipecast_store::Direction;
 use pipecast_store::audit::AuditQuery;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Primary;
-use crate::audit::{Line, lines_after, ndjson};
+use super::order::BySeq;
+use crate::audit::{Line, Told, lines_after, ndjson};
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -31,6 +33,8 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 struct AuditFilter {
     /// Only by this person, also through their tokens.
     user_id: Option<UserId>,
+    /// The same, by their name.
+    user_name: Option<String>,
     /// Only this action, as `source.create`.
     action: Option<String>,
     /// `ok` or `denied`.
@@ -48,9 +52,9 @@ struct AuditFilter {
     #[param(value_type = Option<String>, format = "date-time")]
     until: Option<Timestamp>,
     /// `-seq`: the last first; `seq`: the first.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default, with = "BySeq")]
+    #[param(inline, value_type = BySeq)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "seq,action")]
@@ -62,15 +66,6 @@ struct AuditFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<i64>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[serde(rename = "seq")]
-    First,
-    #[default]
-    #[serde(rename = "-seq")]
-    Last,
 }
 
 /// From where to export.
@@ -87,7 +82,7 @@ struct ExportFilter {
 #[utoipa::path(
     tag = "audit",
     params(AuditFilter),
-    responses((status = 200, body = Page<Line>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
+    responses((status = 200, body = Page<Told>), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody))
 )]
 #[get("/audit")]
 async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader: web::Data<Primary>) -> Result<Page<serde_json::Value>, Problem> {
@@ -95,6 +90,7 @@ async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader
     let limit = filter.limit;
     let query = AuditQuery {
         user: filter.user_id,
+        user_name: filter.user_name,
         action: filter.action,
         outcome: filter.outcome,
         resource_type: filter.resource_type,
@@ -102,19 +98,21 @@ async fn list_audit(_: May<right::AuditRead>, filter: Query<AuditFilter>, reader
         project: filter.project_id,
         since: filter.since,
         until: filter.until,
-        oldest_first: filter.sort == Order::First,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(seq)| seq),
         limit: limit.rows(),
     };
-    let rows = reader.list_audit(&query).await?;
-    sparse(Page::new(rows, limit, |row| row.seq, Line::from), &filter.fields)
+    let page = Page::new(reader.list_audit(&query).await?, limit, |row| row.seq, |row| row);
+    let items = Told::all(&reader, page.items).await?;
+    let next_cursor = page.next_cursor;
+    sparse(Page { items, next_cursor }, &filter.fields)
 }
 
 /// One row.
 #[utoipa::path(
     tag = "audit",
     params(("seq" = i64, Path)),
-    responses((status = 200, body = Line), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
+    responses((status = 200, body = Told), (status = 304), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody))
 )]
 #[get("/audit/{seq}")]
 async fn find_audit(
@@ -125,7 +123,7 @@ async fn find_audit(
     reader: web::Data<Primary>,
 ) -> Result<HttpResponse, Problem> {
     let row = reader.find_audit(*seq).await?.ok_or_else(|| Problem::no_such("row", *seq))?;
-    Ok(show_as_it_is(&request, &Line::from(row)))
+    Ok(show_as_it_is(&request, &Told::one(&reader, row).await?))
 }
 
 /// The whole audit, the oldest first: a JSON object a line. It ends early where the database fails meanwhile; the last line then has a

@@ -52,13 +52,13 @@ pub(super) enum Wish<C> {
 /// What became of each, in the same order.
 #[derive(Serialize, utoipa::ToSchema)]
 pub(super) struct Results<I> {
-    results: Vec<Outcome<I>>,
+    results: Vec<Answer<I>>,
 }
 
 /// What became of one.
 #[derive(Serialize, utoipa::ToSchema)]
 #[schema(as = BatchOutcome)]
-struct Outcome<I> {
+struct Answer<I> {
     id: I,
     /// As if it had been asked for by itself.
     #[schema(example = 200)]
@@ -116,14 +116,14 @@ where
     let mut results = Vec::with_capacity(operations.len());
     for operation in operations {
         let (id, op) = (operation.id, operation.op);
-        results.push(outcome(id, op, change(id, operation).await));
+        results.push(answer(id, op, change(id, operation).await));
     }
     Ok(HttpResponse::MultiStatus().json(Results { results }))
 }
 
-fn outcome<I>(id: I, op: Op, done: Result<i64, Problem>) -> Outcome<I> {
+fn answer<I>(id: I, op: Op, done: Result<i64, Problem>) -> Answer<I> {
     match done {
-        Ok(version) => Outcome {
+        Ok(version) => Answer {
             id,
             status: if op == Op::Delete { 204 } else { 200 },
             etag: Some(etag(version)),
@@ -131,7 +131,7 @@ fn outcome<I>(id: I, op: Op, done: Result<i64, Problem>) -> Outcome<I> {
             detail: None,
             errors: Vec::new(),
         },
-        Err(problem) => Outcome {
+        Err(problem) => Answer {
             id,
             status: problem.code().status().as_u16(),
             etag: None,

@@ -1,4 +1,4 @@
-//! What was deleted and can be brought back: whether a list shows it, and bringing it back. And the order of lists that have one by id alone.
+//! What was deleted and can be brought back: whether a list shows it, and bringing it back.
 //! Knows nothing of single resources.
 
 use pipecast_http::{Code, Problem};
@@ -36,24 +36,4 @@ pub(super) fn restore(deleted_at: &mut Option<Timestamp>) -> Result<(), Problem>
         Some(_) => Ok(()),
         None => Err(Problem::new(Code::Conflict).detail("it is not deleted")),
     }
-}
-
-/// The order of a list by id.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-pub(super) enum ById {
-    #[default]
-    #[serde(rename = "id")]
-    Oldest,
-    #[serde(rename = "-id")]
-    Newest,
-}
-
-/// The same where the newest come first if nothing is said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-pub(super) enum NewestFirst {
-    #[serde(rename = "id")]
-    Oldest,
-    #[default]
-    #[serde(rename = "-id")]
-    Newest,
 }

@@ -10,13 +10,14 @@ use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right;
 use pipecast_http::{Code, Cursor, Fields, Limit, May, Page, Problem, Query, sparse};
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
-use pipecast_store::{DeliveryQuery, Listed, Reader, Sight};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
+use pipecast_store::{DeliveryQuery, Direction, Listed, Reader, Sight};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::Primary;
+use super::order::ByReceivedAt;
 
 mod replays;
 mod shown;
@@ -35,32 +36,6 @@ pub(super) fn routes(config: &mut ServiceConfig) {
         .configure(replays::routes)
         .service(find_delivery)
         .service(find_delivery_body);
-}
-
-/// What became of a delivery.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum Outcome {
-    Applied,
-    Ping,
-    Ignored,
-    Unprocessable,
-    Duplicate,
-    Refused,
-}
-
-impl Outcome {
-    fn word(self) -> String {
-        match self {
-            Outcome::Applied => "applied",
-            Outcome::Ping => "ping",
-            Outcome::Ignored => "ignored",
-            Outcome::Unprocessable => "unprocessable",
-            Outcome::Duplicate => "duplicate",
-            Outcome::Refused => "refused",
-        }
-        .to_owned()
-    }
 }
 
 /// Which deliveries.
@@ -89,9 +64,9 @@ struct DeliveryFilter {
     #[param(value_type = Option<String>, format = "date-time")]
     until: Option<Timestamp>,
     /// `-received_at`: the last received first; `received_at`: the first.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default, with = "ByReceivedAt")]
+    #[param(inline, value_type = ByReceivedAt)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,outcome")]
@@ -103,15 +78,6 @@ struct DeliveryFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(Timestamp, DeliveryId)>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[serde(rename = "received_at")]
-    First,
-    #[default]
-    #[serde(rename = "-received_at")]
-    Last,
 }
 
 /// How long a silence.
@@ -156,11 +122,11 @@ async fn list_deliveries(
         source: filter.source,
         event: filter.event,
         project: filter.project_id,
-        outcome: filter.outcome.map(Outcome::word),
+        outcome: filter.outcome,
         replay_of: filter.replay_of,
         since: filter.since,
         until: filter.until,
-        oldest_first: filter.sort == Order::First,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(key)| key),
         limit: limit.rows(),
     };

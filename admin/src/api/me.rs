@@ -13,10 +13,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::accounts::{Accounts, Person};
 
+mod confirmation;
+
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
         .service(find_me)
+        .configure(confirmation::routes)
         .service(change_password)
         .service(offer_factor)
         .service(confirm_factor)
@@ -132,13 +135,13 @@ struct RecoveryCodes {
 )]
 #[put("/me/password")]
 async fn change_password(caller: SignedIn, visit: Visit, body: Short<PasswordChange>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(PasswordChange { current, password }) = body;
     accounts.change_password(person, &current, &Shown::new(password), caller.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// A secret for an authenticator app. It is asked for from its first code on.
+/// A secret for an authenticator app, on offer for ten minutes. It is asked for from its first code on.
 #[utoipa::path(
     tag = "sessions",
     request_body = Confirmation,
@@ -152,10 +155,10 @@ async fn change_password(caller: SignedIn, visit: Visit, body: Short<PasswordCha
 )]
 #[post("/me/second-factor")]
 async fn offer_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<web::Json<Offered>, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(Confirmation { password }) = body;
-    accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
-    let secret = accounts.offer_factor(person.user).await?;
+    let verified = accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
+    let secret = accounts.offer_factor(person, &verified).await?;
     Ok(web::Json(Offered {
         secret: totp::base32(&secret),
         uri: totp::uri(&secret, &caller.bearing().name),
@@ -170,16 +173,16 @@ async fn offer_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>,
         (status = 200, body = RecoveryCodes),
         (status = 401, body = ProblemBody, description = "Also where the code is wrong"),
         (status = 403, body = ProblemBody),
-        (status = 404, body = ProblemBody, description = "None was offered"),
+        (status = 404, body = ProblemBody, description = "None was offered within the last ten minutes, or another one since"),
         (status = 409, body = ProblemBody),
         (status = 422, body = ProblemBody),
     )
 )]
 #[post("/me/second-factor/confirm")]
 async fn confirm_factor(caller: SignedIn, visit: Visit, body: Short<FirstCode>, accounts: web::Data<Accounts>) -> Result<web::Json<RecoveryCodes>, Problem> {
-    caller.session()?;
+    let person = person(&caller, &visit)?;
     let Short(FirstCode { code }) = body;
-    let codes = accounts.confirm_factor(caller.bearing().user, code.trim(), caller.by(&visit)).await?;
+    let codes = accounts.confirm_factor(person, code.trim(), caller.by(&visit)).await?;
     Ok(web::Json(RecoveryCodes {
         recovery_codes: codes.iter().map(|code| code.expose().to_owned()).collect(),
     }))
@@ -194,25 +197,27 @@ async fn confirm_factor(caller: SignedIn, visit: Visit, body: Short<FirstCode>, 
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody, description = "There is none"),
+        (status = 409, body = ProblemBody, description = "The password has fewer than 15 characters, which is too short without it; change it first"),
         (status = 422, body = ProblemBody),
     )
 )]
 #[delete("/me/second-factor")]
 async fn remove_factor(caller: SignedIn, visit: Visit, body: Short<Confirmation>, accounts: web::Data<Accounts>) -> Result<HttpResponse, Problem> {
-    let person = person(&caller)?;
+    let person = person(&caller, &visit)?;
     let Short(Confirmation { password }) = body;
-    accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
-    accounts.remove_factor(person.user, caller.by(&visit)).await?;
+    let verified = accounts.confirm_password(person, &password, &caller.by(&visit)).await?;
+    accounts.remove_factor(person, &verified, &password, caller.by(&visit)).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// The caller, who has logged in.
-fn person(caller: &Known) -> Result<Person<'_>, Problem> {
+fn person<'a>(caller: &'a Known, visit: &Visit) -> Result<Person<'a>, Problem> {
     let bearing = caller.bearing();
     Ok(Person {
         user: bearing.user,
         name: &bearing.name,
         session: caller.session()?,
+        network: visit.network,
     })
 }
 

@@ -5,14 +5,17 @@ use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_http::conditional::{changed, created, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse};
+use pipecast_http::{
+    Code, Confirmed, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::MembersManage, sparse,
+};
 use pipecast_model::name::trimmed;
 use pipecast_model::{ProjectId, Role, Timestamp, UserId};
-use pipecast_store::{Membership, MembershipQuery};
+use pipecast_store::{Direction, Membership, MembershipQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::{ByUserId, up};
 use crate::accounts::{Accounts, NotAdded};
 
 /// The routes of this file.
@@ -59,9 +62,9 @@ struct Filter {
     /// Only with this role.
     role: Option<Role>,
     /// `user_id` or `-user_id`.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default = "up", with = "ByUserId")]
+    #[param(inline, value_type = ByUserId)]
+    sort: Direction,
     /// The members of an item that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "user_id,role")]
@@ -73,15 +76,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(ProjectId, UserId)>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "user_id")]
-    Up,
-    #[serde(rename = "-user_id")]
-    Down,
 }
 
 /// A member to be.
@@ -125,7 +119,7 @@ async fn list_members(
         project: Some(*project),
         user: None,
         role: filter.role,
-        descending: filter.sort == Order::Down,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(key)| key),
         limit: filter.limit.rows(),
     };
@@ -152,7 +146,7 @@ async fn list_members(
 )]
 #[post("/projects/{project_id}/members")]
 async fn add_member(
-    may: May<MembersManage>,
+    may: Confirmed<May<MembersManage>>,
     visit: Visit,
     project: web::Path<ProjectId>,
     body: Input<NewMember>,
@@ -210,7 +204,7 @@ async fn find_member(
 )]
 #[patch("/projects/{project_id}/members/{user_id}")]
 async fn change_member(
-    may: May<MembersManage>,
+    may: Confirmed<May<MembersManage>>,
     visit: Visit,
     path: web::Path<(ProjectId, UserId)>,
     version: IfMatch,

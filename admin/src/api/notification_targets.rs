@@ -6,16 +6,17 @@ use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
-use pipecast_http::{Code, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
+use pipecast_http::{Code, Confirmed, Cursor, Fault, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Site, Visit, sparse};
 use pipecast_model::ProjectId;
-use pipecast_store::TargetQuery;
+use pipecast_store::{Direction, TargetQuery};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::ById;
+use super::order::{ById, up};
 use crate::targets::{Error, Targets};
 
+mod recipients;
 mod shape;
 
 use shape::{NewTarget, Shape, TargetChange, TargetKind};
@@ -44,9 +45,9 @@ struct TargetFilter {
     /// Only those that are told, or only those that are not.
     enabled: Option<bool>,
     /// `id`: the oldest first; `-id`: the newest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: ById,
+    #[serde(default = "up", with = "ById")]
+    #[param(inline, value_type = ById)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]
@@ -73,12 +74,13 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
         project: filter.project_id,
         kind: filter.kind.map(|kind| kind.word().to_owned()),
         enabled: filter.enabled,
-        descending: filter.sort == ById::Newest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
-    let found = targets.reader().list_notification_targets(&query).await?;
-    sparse(Page::new(found, filter.limit, |target| target.id, Shape::from), &filter.fields)
+    let found = targets.list(&query).await?;
+    let shape = |target| Shape::from(targets.shown(target));
+    sparse(Page::new(found, filter.limit, |target| target.id, shape), &filter.fields)
 }
 
 /// Makes a target.
@@ -89,7 +91,7 @@ async fn list_notification_targets(_: May<SettingsRead>, filter: Query<TargetFil
 )]
 #[post("/notification-targets")]
 async fn create_notification_target(
-    may: May<SettingsManage>,
+    may: Confirmed<May<SettingsManage>>,
     body: Input<NewTarget>,
     visit: Visit,
     site: web::Data<Site>,
@@ -99,7 +101,7 @@ async fn create_notification_target(
     let (fields, reach) = wanted.checked(&site)?;
     let target = targets.make(&fields, reach, may.by(&visit)).await?;
     let location = format!("/admin/v1/notification-targets/{}", target.id);
-    Ok(created(target.version, &location, &Shape::from(target)))
+    Ok(created(target.version, &location, &Shape::from(targets.shown(target))))
 }
 
 /// One target.
@@ -117,7 +119,7 @@ async fn find_notification_target(
     targets: web::Data<Targets>,
 ) -> Result<HttpResponse, Problem> {
     let target = targets.find(*id).await?;
-    Ok(show(&request, target.version, &Shape::from(target)))
+    Ok(show(&request, target.version, &Shape::from(targets.shown(target))))
 }
 
 /// Changes a target.
@@ -138,7 +140,7 @@ async fn find_notification_target(
 )]
 #[patch("/notification-targets/{target_id}")]
 async fn change_notification_target(
-    may: May<SettingsManage>,
+    may: Confirmed<May<SettingsManage>>,
     id: web::Path<i64>,
     version: IfMatch,
     body: Patch<TargetChange>,
@@ -151,7 +153,7 @@ async fn change_notification_target(
     version.check(before.version)?;
     let (fields, reach) = change.of(before.fields.clone(), &site)?;
     let target = targets.change(&before, fields, reach, may.by(&visit)).await?;
-    Ok(changed(target.version, &Shape::from(target)))
+    Ok(changed(target.version, &Shape::from(targets.shown(target))))
 }
 
 /// Takes a target away.

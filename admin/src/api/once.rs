@@ -1,6 +1,8 @@
 //! Creations that may come again under one `Idempotency-Key`: what the key stands for, and the answer, given once more where it was given before.
 //! Knows nothing of what is made.
 
+use std::time::Duration;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use pipecast_http::conditional::created;
@@ -10,7 +12,10 @@ use pipecast_store::Credential;
 use pipecast_store::sealed::Keys;
 use serde::Serialize;
 
-use crate::once::{Answer, Once, OtherRequest};
+use crate::once::{Answer, KeyRefused, Once};
+
+/// When to ask again for the answer to a request that is under way. It was waited for before.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a client named its request, with what it asks for; none where it named it nothing.
 ///
@@ -42,8 +47,13 @@ fn caller(known: &Known) -> String {
     }
 }
 
-impl From<OtherRequest> for Problem {
-    fn from(_: OtherRequest) -> Self {
-        Problem::new(Code::Invalid).detail("this Idempotency-Key was used for another request; use a new one")
+impl From<KeyRefused> for Problem {
+    fn from(refused: KeyRefused) -> Self {
+        match refused {
+            KeyRefused::OtherRequest => Problem::new(Code::Invalid).detail("this Idempotency-Key was used for another request; use a new one"),
+            KeyRefused::UnderWay => Problem::new(Code::Conflict)
+                .detail("the first request with this Idempotency-Key is still under way; send this one again for its answer")
+                .retry_exactly(AGAIN),
+        }
     }
 }

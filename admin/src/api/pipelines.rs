@@ -1,4 +1,4 @@
-//! `/admin/v1/pipelines`: another name for a pipeline than its host's, and that it is archived. No delivery changes either.
+//! `/admin/v1/pipelines`: another name for a pipeline than its host's, who sees it, and that it is archived. No delivery changes any of it.
 //! Knows nothing of executions.
 
 use actix_web::{HttpRequest, HttpResponse, get, patch, web};
@@ -8,7 +8,7 @@ use pipecast_http::query::Nothing;
 use pipecast_http::right::{PipelinesRead, PipelinesWrite};
 use pipecast_http::{Cursor, Faults, Field, Fields, IfMatch, Known, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
 use pipecast_model::name::trimmed;
-use pipecast_model::{Host, Permission, PipelineId, ProjectId, Status, Timestamp};
+use pipecast_model::{Host, Permission, PipelineId, PipelineVisibility, ProjectId, Status, Timestamp, Visibility};
 use pipecast_store::{KeptPipeline, KeptPipelineQuery, PipelineChange};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -44,6 +44,10 @@ struct Shape {
     told_name: String,
     /// The status of its newest execution.
     status: Status,
+    /// `project`: whoever sees its project; `private`: only members of the project who may read its pipelines, and whoever may read everywhere.
+    visibility: PipelineVisibility,
+    /// What that comes to together with the project's.
+    effective_visibility: Visibility,
     /// Whether it is archived: then it is in no list, unless it is asked for.
     archived: bool,
     archived_at: Option<Timestamp>,
@@ -62,6 +66,8 @@ impl From<KeptPipeline> for Shape {
             given_name: pipeline.given_name,
             told_name: pipeline.told_name,
             status: pipeline.status,
+            visibility: pipeline.visibility,
+            effective_visibility: pipeline.visibility.in_project(pipeline.project_visibility),
             archived: pipeline.archived_at.is_some(),
             archived_at: pipeline.archived_at,
             updated_at: pipeline.updated_at,
@@ -79,6 +85,8 @@ struct Filter {
     /// Only of this project.
     #[param(value_type = Option<i64>)]
     project_id: Option<ProjectId>,
+    /// Only those with this visibility of their own.
+    visibility: Option<PipelineVisibility>,
     /// Only archived ones, or only others.
     archived: Option<bool>,
     /// `id`, `-id`, `name` or `-name`.
@@ -107,9 +115,34 @@ struct Change {
     #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
     given_name: Field<String>,
+    /// Takes effect everywhere within five seconds, on open sockets too.
+    #[serde(default)]
+    #[schema(value_type = Option<PipelineVisibility>)]
+    visibility: Field<PipelineVisibility>,
     #[serde(default)]
     #[schema(value_type = Option<bool>)]
     archived: Field<bool>,
+}
+
+impl Change {
+    /// What it makes of a pipeline, where it can be.
+    fn of(self, pipeline: &KeptPipeline) -> Result<PipelineChange, Problem> {
+        let (mut visibility, mut archived) = (pipeline.visibility, pipeline.archived_at.is_some());
+        let mut given_name = pipeline.given_name.clone();
+        let mut faults = Faults::default();
+        self.given_name.apply(&mut given_name);
+        self.visibility.apply_to(&mut visibility, "/visibility", &mut faults);
+        self.archived.apply_to(&mut archived, "/archived", &mut faults);
+        if let Some(name) = &given_name {
+            faults.text("/given_name", name, LONGEST_NAME);
+        }
+        faults.end()?;
+        Ok(PipelineChange {
+            given_name,
+            visibility,
+            archived_at: archived_at(pipeline.archived_at, archived),
+        })
+    }
 }
 
 /// Pipelines that the caller sees, archived ones included.
@@ -124,6 +157,7 @@ async fn list_kept_pipelines(may: May<PipelinesRead>, filter: Query<Filter>, kee
     let query = KeptPipelineQuery {
         sight: may.sight(),
         project: filter.project_id,
+        visibility: filter.visibility,
         archived: filter.archived,
         text: filter.q,
         sort: filter.sort.into(),
@@ -154,7 +188,7 @@ async fn find_kept_pipeline(
     Ok(show(&request, pipeline.edition, &Shape::from(pipeline)))
 }
 
-/// Gives a pipeline another name, or archives it.
+/// Gives a pipeline another name, changes who sees it, or archives it.
 #[utoipa::path(
     tag = "pipelines",
     params(("pipeline_id" = i64, Path), ("If-Match" = String, Header, description = "The `ETag` that was read")),
@@ -185,18 +219,7 @@ async fn change_pipeline(
     let before = found.ok_or_else(|| Problem::no_such("pipeline", *id))?;
     may.in_project(before.project)?;
     version.check(before.edition)?;
-    let (mut given_name, mut archived) = (before.given_name.clone(), before.archived_at.is_some());
-    let mut faults = Faults::default();
-    wanted.given_name.apply(&mut given_name);
-    wanted.archived.apply_to(&mut archived, "/archived", &mut faults);
-    if let Some(name) = &given_name {
-        faults.text("/given_name", name, LONGEST_NAME);
-    }
-    faults.end()?;
-    let change = PipelineChange {
-        given_name,
-        archived_at: archived_at(before.archived_at, archived),
-    };
+    let change = wanted.of(&before)?;
     let pipeline = keeping.change_pipeline(&before, &change, may.by(&visit)).await?;
     Ok(changed(pipeline.edition, &Shape::from(pipeline)))
 }

@@ -73,7 +73,7 @@ impl From<KeptProject> for Shape {
     }
 }
 
-/// The order of projects and of pipelines.
+/// The order of a list by name or id.
 #[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
 pub(super) enum Order {
     #[default]

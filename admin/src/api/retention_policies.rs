@@ -2,28 +2,21 @@
 //! `retention.bodies` and `retention.deliveries` say.
 //! Knows nothing of how anything is taken away.
 
-use std::time::Duration;
-
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post, web};
 use pipecast_http::conditional::{changed, created, show, stale};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
 use pipecast_http::{Code, Cursor, Fault, Faults, Field, Fields, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
-use pipecast_model::quantity::{parse_duration, told_duration};
+use pipecast_model::quantity::parse_duration;
 use pipecast_model::{ProjectId, Timestamp};
-use pipecast_store::{PolicyQuery, RetentionPolicy};
+use pipecast_store::{Direction, PolicyQuery, Retention, RetentionPolicy};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::{ByProjectId, up};
 use crate::policies::{Ages, Error, Policies, told_age};
-
-/// A day is the least that the ledger has to know to tell a repeated body.
-const LEAST_DELIVERIES: Duration = Duration::from_secs(86_400);
-
-/// Ten years.
-const MOST: Duration = Duration::from_secs(3_650 * 86_400);
 
 /// The routes of this file.
 pub(super) fn routes(config: &mut ServiceConfig) {
@@ -71,9 +64,9 @@ struct PolicyFilter {
     #[param(value_type = Option<i64>)]
     project_id: Option<ProjectId>,
     /// `project_id` or `-project_id`.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default = "up", with = "ByProjectId")]
+    #[param(inline, value_type = ByProjectId)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "project_id,bodies")]
@@ -85,15 +78,6 @@ struct PolicyFilter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<ProjectId>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "project_id")]
-    Up,
-    #[serde(rename = "-project_id")]
-    Down,
 }
 
 /// A policy to be.
@@ -132,7 +116,7 @@ async fn list_retention_policies(_: May<SettingsRead>, filter: Query<PolicyFilte
     let Query(filter) = filter;
     let query = PolicyQuery {
         project: filter.project_id,
-        descending: filter.sort == Order::Down,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
@@ -268,16 +252,16 @@ impl From<Error> for Problem {
 /// Both ages in microseconds.
 fn ages(bodies: Option<&str>, deliveries: Option<&str>) -> Result<Ages, Problem> {
     let mut faults = Faults::default();
-    let mut read = |path: &str, text: Option<&str>, least: Duration| {
-        let text = text?;
-        let age = parse_duration(text).filter(|age| (least..=MOST).contains(age));
-        let would_fit = format!("write a duration from {} to {}, as \"90d\"", told_duration(least), told_duration(MOST));
+    let mut read = |path: &str, text: Option<&str>, least: &str| {
+        let bounds = parse_duration(least)..=parse_duration(Retention::MOST);
+        let age = parse_duration(text?).filter(|age| bounds.contains(&Some(*age)));
+        let would_fit = format!("write a duration from {least} to {}, as \"90d\"", Retention::MOST);
         faults.note(age.is_none(), path, "unfit", would_fit);
         age.and_then(|age| i64::try_from(age.as_micros()).ok())
     };
     let ages = Ages {
-        bodies: read("/bodies", bodies, Duration::ZERO),
-        deliveries: read("/deliveries", deliveries, LEAST_DELIVERIES),
+        bodies: read("/bodies", bodies, "0s"),
+        deliveries: read("/deliveries", deliveries, Retention::LEAST_DELIVERIES),
     };
     faults.end().map(|()| ages)
 }

@@ -10,11 +10,12 @@ use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Cursor, Fields, Limit, Page, Problem, Query, Short, SignedIn, Site, Visit, sparse};
 use pipecast_model::{SessionId, Timestamp, UserId};
 use pipecast_store::audit::Actor;
-use pipecast_store::{Ended, Session};
+use pipecast_store::{Direction, Ended, Session, SessionQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::ByCreatedAt;
 use crate::accounts::{Accounts, Opened, Typed};
 
 /// The routes of this file.
@@ -86,9 +87,9 @@ struct Filter {
     /// Only the caller's own, or only the others.
     current: Option<bool>,
     /// `-created_at`: the newest first; `created_at`: the oldest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default, with = "ByCreatedAt")]
+    #[param(inline, value_type = ByCreatedAt)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,last_seen_at")]
@@ -99,16 +100,7 @@ struct Filter {
     limit: Limit,
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
-    cursor: Option<Cursor<SessionId>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[serde(rename = "created_at")]
-    First,
-    #[default]
-    #[serde(rename = "-created_at")]
-    Last,
+    cursor: Option<Cursor<(Timestamp, SessionId)>>,
 }
 
 /// Opens a session.
@@ -118,7 +110,7 @@ enum Order {
     responses(
         (status = 201, body = Granted),
         (status = 401, body = ProblemBody, description = "`login_refused`, or `second_factor` where a code is needed"),
-        (status = 403, body = ProblemBody, description = "From a page of another site"),
+        (status = 403, body = ProblemBody, description = "From a page of another site; or the password is right and has fewer than 15 characters, and no second factor is asked for besides any more"),
         (status = 422, body = ProblemBody),
         (status = 429, body = ProblemBody, description = "Too many have failed; `Retry-After` says how long to wait"),
     )
@@ -145,7 +137,7 @@ async fn log_in(request: HttpRequest, body: Short<LogIn>, visit: Visit, accounts
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 422, body = ProblemBody),
-        (status = 429, body = ProblemBody, description = "A session gets ten a minute; `Retry-After` says when there is another one"),
+        (status = 429, body = ProblemBody, description = "A session gets sixty a minute; `Retry-After` says when there is another one"),
     )
 )]
 #[post("/sessions/refresh")]
@@ -170,7 +162,15 @@ async fn refresh_session(request: HttpRequest, body: Short<Refresh>, accounts: w
 async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::Data<Accounts>) -> Result<Page<serde_json::Value>, Problem> {
     let Query(filter) = filter;
     let current = caller.session()?;
-    let sessions = accounts.reader().list_sessions(caller.bearing().user).await?;
+    let query = SessionQuery {
+        user: caller.bearing().user,
+        only: filter.current.is_some_and(|own| own).then_some(current),
+        except: filter.current.is_some_and(|own| !own).then_some(current),
+        direction: filter.sort,
+        after: filter.cursor.map(|Cursor(after)| after),
+        limit: filter.limit.rows(),
+    };
+    let sessions = accounts.reader().list_sessions(&query).await?;
     let shape = |session: Session| OpenSession {
         id: session.id,
         current: session.id == current,
@@ -180,13 +180,8 @@ async fn list_sessions(caller: SignedIn, filter: Query<Filter>, accounts: web::D
         ip: session.ip,
         user_agent: session.user_agent,
     };
-    let mut found: Vec<OpenSession> = sessions.into_iter().map(shape).collect();
-    found.retain(|session| filter.current.is_none_or(|own| own == session.current));
-    found.sort_by_key(|session| std::cmp::Reverse((session.created_at, session.id)));
-    if filter.sort == Order::First {
-        found.reverse();
-    }
-    sparse(Page::of_all(found, filter.cursor, filter.limit, |session| session.id), &filter.fields)
+    let page = Page::new(sessions, filter.limit, |session| (session.created_at, session.id), shape);
+    sparse(page, &filter.fields)
 }
 
 /// Ends the caller's own session.

@@ -7,10 +7,12 @@ use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::right::{SettingsManage, SettingsRead};
 use pipecast_http::{Code, Cursor, Fault, Field, Fields, IfMatch, Limit, May, Page, Patch, Problem, Query, Visit, sparse};
+use pipecast_store::Direction;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::order::{ByKey, up};
 use crate::settings::{self, Error, Setting, Settings};
 
 /// The routes of this file.
@@ -26,9 +28,9 @@ struct Filter {
     /// Only whose key contains this, in any case.
     q: Option<String>,
     /// `key` or `-key`.
-    #[serde(default)]
-    #[param(inline)]
-    sort: Order,
+    #[serde(default = "up", with = "ByKey")]
+    #[param(inline, value_type = ByKey)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "key,value")]
@@ -40,15 +42,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<String>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "key")]
-    Up,
-    #[serde(rename = "-key")]
-    Down,
 }
 
 /// What is to be different.
@@ -74,7 +67,7 @@ async fn list_settings(_: May<SettingsRead>, filter: Query<Filter>, settings: we
     let mut found = settings.list().await?;
     found.retain(|setting| setting.key.to_lowercase().contains(&text));
     found.sort_by(|one, other| one.key.cmp(&other.key));
-    if filter.sort == Order::Down {
+    if filter.sort == Direction::Down {
         found.reverse();
     }
     let page = Page::of_all(found, filter.cursor, filter.limit, |setting| setting.key.clone());

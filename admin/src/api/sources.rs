@@ -6,18 +6,20 @@ use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{
-    Code, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::SourcesManage, sparse,
+    Code, Confirmed, Cursor, Fault, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit,
+    right::SourcesManage, sparse,
 };
 use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp};
 use pipecast_store::sealed::Keys;
-use pipecast_store::source::{SourceQuery, SourceSort};
+use pipecast_store::source::SourceQuery;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::deleted::{WithDeleted, restore};
 use super::once::{answered, named};
+use super::projects::Order;
 use crate::sources::{Error, Made, Sources, Wanted};
 
 mod batch;
@@ -82,30 +84,6 @@ struct Filter {
     /// `next_cursor` of the page before.
     #[param(value_type = Option<String>)]
     cursor: Option<Cursor<(String, SourceId)>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize, utoipa::ToSchema)]
-enum Order {
-    #[default]
-    #[serde(rename = "id")]
-    Id,
-    #[serde(rename = "-id")]
-    Newest,
-    #[serde(rename = "name")]
-    Name,
-    #[serde(rename = "-name")]
-    NameDown,
-}
-
-impl From<Order> for SourceSort {
-    fn from(order: Order) -> Self {
-        match order {
-            Order::Id => SourceSort::Id,
-            Order::Newest => SourceSort::Newest,
-            Order::Name => SourceSort::Name,
-            Order::NameDown => SourceSort::NameDown,
-        }
-    }
 }
 
 /// A source to be.
@@ -196,13 +174,14 @@ async fn list_sources(_: May<SourcesManage>, filter: Query<Filter>, sources: web
         (status = 201, body = MadeShape),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The first request with this key is still under way"),
         (status = 422, body = ProblemBody),
         (status = 503, body = ProblemBody, description = "There is no key to seal the secret with"),
     )
 )]
 #[post("/sources")]
 async fn create_source(
-    may: May<SourcesManage>,
+    may: Confirmed<May<SourcesManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewSource>,
@@ -356,7 +335,7 @@ impl From<Error> for Problem {
             Error::Configured => Problem::new(Code::Conflict).detail("the source stands in the configuration; change it there"),
             Error::Full => Problem::new(Code::Conflict).detail("two secrets are live already; end the older one first, or rotate with `overlap_hours` 0"),
             Error::Secret(why) => Problem::new(Code::Invalid).faults(vec![Fault::new("/secret", "unfit", why)]),
-            Error::OtherRequest(error) => error.into(),
+            Error::Key(error) => error.into(),
             Error::KeyTaken => Problem::new(Code::Conflict).faults(vec![Fault::new("/key", "taken", "another source has this key")]),
             Error::Keys(_) => Problem::ours(Code::Unavailable, &error),
             Error::Store(error) => error.into(),

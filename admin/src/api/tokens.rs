@@ -9,18 +9,18 @@ use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{
-    Code, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
+    Code, Confirmed, Cursor, Faults, Field, Fields, IdempotencyKey, IfMatch, Input, Limit, May, Page, Patch, Problem, Query, Visit, right::TokensManage, sparse,
 };
 use pipecast_model::name::trimmed;
 use pipecast_model::{Permission, ProjectId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::Keys;
-use pipecast_store::{ApiToken, TokenQuery};
+use pipecast_store::{ApiToken, Direction, TokenQuery};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::NewestFirst;
 use super::once::{answered, named};
+use super::order::ById;
 use crate::accounts::{Accounts, Wanted};
 
 mod batch;
@@ -79,7 +79,7 @@ impl From<ApiToken> for Shape {
             user_id: token.user_id,
             user_name: token.user_name,
             name: token.name,
-            scopes: token.scopes.split(' ').filter_map(|word| word.parse().ok()).collect(),
+            scopes: Permission::parse_list(&token.scopes),
             project_id: token.project_id,
             created_at: token.created_at,
             expires_at: token.expires_at,
@@ -114,9 +114,9 @@ struct Filter {
     #[param(value_type = Option<i64>)]
     project_id: Option<ProjectId>,
     /// `-id`: the newest first; `id`: the oldest.
-    #[serde(default)]
-    #[param(inline)]
-    sort: NewestFirst,
+    #[serde(default, with = "ById")]
+    #[param(inline, value_type = ById)]
+    sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]
@@ -193,7 +193,7 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
         project: filter.project_id,
         within: may.bearing().grants.bound(),
         text: filter.q,
-        oldest_first: filter.sort == NewestFirst::Oldest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
@@ -206,11 +206,15 @@ async fn list_tokens(may: May<TokensManage>, filter: Query<Filter>, accounts: we
     tag = "tokens",
     params(("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day")),
     request_body = NewToken,
-    responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses(
+        (status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "The first request with this key is still under way"),
+        (status = 422, body = ProblemBody),
+    )
 )]
 #[post("/tokens")]
 async fn create_token(
-    may: May<TokensManage>,
+    may: Confirmed<May<TokensManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewToken>,
@@ -322,7 +326,7 @@ async fn revoke_token(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// Makes a token that takes the place of this one, which is good for some hours besides.
+/// Makes a token that takes the place of this one, for as long as this one was made for. This one is good for some hours besides.
 #[utoipa::path(
     tag = "tokens",
     params(
@@ -330,11 +334,15 @@ async fn revoke_token(
         ("Idempotency-Key" = Option<String>, Header, description = "Sent again with the same key, it is answered again and not done twice; for a day"),
     ),
     request_body = Rotation,
-    responses((status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody), (status = 422, body = ProblemBody))
+    responses(
+        (status = 201, body = Issued), (status = 401, body = ProblemBody), (status = 403, body = ProblemBody), (status = 404, body = ProblemBody),
+        (status = 409, body = ProblemBody, description = "It was replaced, by one that is good; or the first request with this key is still under way"),
+        (status = 422, body = ProblemBody),
+    )
 )]
 #[post("/tokens/{token_id}/rotate")]
 async fn rotate_token(
-    may: May<TokensManage>,
+    may: Confirmed<May<TokensManage>>,
     visit: Visit,
     id: web::Path<TokenId>,
     key: IdempotencyKey,

@@ -6,7 +6,7 @@ use pipecast_auth::Shown;
 use pipecast_http::conditional::{changed, show};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
+use pipecast_http::{Confirmed, Cursor, Faults, Field, IdempotencyKey, IfMatch, Input, May, Page, Patch, Problem, Query, Visit, right::UsersManage, sparse};
 use pipecast_model::name::trimmed;
 use pipecast_model::{Role, Timestamp, UserId};
 use pipecast_store::sealed::Keys;
@@ -14,7 +14,7 @@ use pipecast_store::{NewUser, User, UserQuery};
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::deleted::{ById, WithDeleted, restore};
+use super::deleted::{WithDeleted, restore};
 use super::me::check_name;
 use super::once::{answered, named};
 use crate::accounts::Accounts;
@@ -157,7 +157,7 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
         role: filter.role,
         disabled: filter.disabled,
         deleted: WithDeleted::of(filter.deleted),
-        descending: filter.sort == ById::Newest,
+        direction: filter.sort,
         after: filter.cursor.map(|Cursor(id)| id),
         limit: filter.limit.rows(),
     };
@@ -176,13 +176,13 @@ async fn list_users(_: May<UsersManage>, filter: Query<Filter>, accounts: web::D
         (status = 201, body = Shape),
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "The name is taken"),
+        (status = 409, body = ProblemBody, description = "The name is taken, or the first request with this key is still under way"),
         (status = 422, body = ProblemBody),
     )
 )]
 #[post("/users")]
 async fn create_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     key: IdempotencyKey,
     body: Input<NewAccount>,
@@ -250,7 +250,7 @@ async fn find_user(
 )]
 #[patch("/users/{user_id}")]
 async fn change_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     version: IfMatch,
@@ -316,7 +316,7 @@ async fn delete_user(
 )]
 #[post("/users/{user_id}/restore")]
 async fn restore_user(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     _: Query<Nothing>,

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pipecast_model::hexadecimal;
 use pipecast_store::archive::{Kind, Table, Value};
 
-use super::writing::{failed, hex};
+use super::writing::failed;
 use super::{Contents, Error, FORMAT, Head, Mark, NAME};
 
 /// A first line is far shorter; a file without lines is not read to its end to find out what it is.
@@ -134,7 +135,7 @@ impl Pages {
     }
 
     fn compare(&mut self, rows: &BTreeMap<String, u64>, sha256: &str) -> Result<(), Error> {
-        if hex(self.digest.clone().finish().as_ref()) != sha256 {
+        if hexadecimal::write(self.digest.clone().finish().as_ref()) != sha256 {
             return Err(self.damaged("its SHA-256 is another"));
         }
         if *rows != self.rows {

@@ -20,7 +20,8 @@ const ROWS: usize = 500;
 const BYTES: usize = 8 << 20;
 
 /// Reads the archive `from` to its end to see that it is whole, and then writes its rows in one transaction and its messages to `queue`.
-/// The database gets a new epoch, so no watcher takes what it had for current; what was not announced is announced again.
+/// The database gets a new epoch, so no watcher takes what it had for current; what was not announced is announced again. All sessions are
+/// ended: nobody knows which of them were ended since.
 ///
 /// Messages come back uncounted, the buried ones too: they are tried as if they were new. They are sent before the transaction commits,
 /// so a restore that fails leaves at most some that a second one brings again, which does no harm.
@@ -58,6 +59,7 @@ pub async fn restore(from: &Path, store: &Options, queue: &dyn Queue, over: Over
     if let Some(heap) = rest {
         heap.end(&mut load, queue).await?;
     }
+    load.end_sessions().await?;
     load.commit().await?;
     Ok(contents)
 }

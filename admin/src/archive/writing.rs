@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pipecast_model::hexadecimal;
 use pipecast_store::archive::{Table, Value};
 use serde::Serialize;
 
@@ -101,7 +102,7 @@ impl Draft {
     pub(super) fn finish(mut self) -> Result<Contents, Error> {
         let end = Mark::End {
             rows: self.rows.clone(),
-            sha256: hex(self.digest.clone().finish().as_ref()),
+            sha256: hexadecimal::write(self.digest.clone().finish().as_ref()),
         };
         self.json(&end)?;
         self.file.flush().map_err(failed("write", &self.partial))?;
@@ -141,8 +142,4 @@ pub(super) fn failed(attempted: &'static str, path: &Path) -> impl Fn(std::io::E
         path: path.clone(),
         source,
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -8,7 +8,7 @@ use pipecast_fabric::Queue;
 use pipecast_fabric::bus::embedded::EmbeddedBus;
 use pipecast_fabric::cache::embedded::EmbeddedCache;
 use pipecast_fabric::queue::embedded::{self, EmbeddedQueue};
-use pipecast_model::{Delivery, DeliveryId, Facts, Host, Lane, Timestamp, Work};
+use pipecast_model::{Delivery, DeliveryId, Facts, Host, Lane, Outcome, Timestamp, Work};
 use pipecast_store::{Options, Reader};
 use tokio_util::sync::CancellationToken;
 
@@ -85,7 +85,7 @@ async fn a_delivery_that_panics_its_reader_is_unprocessable_once_and_the_others_
 
     let working = tokio::spawn(worker.run_with(panics_at_poison, ending.clone()));
 
-    for (delivery, outcome) in all.iter().zip(["ping", "unprocessable", "ping"]) {
+    for (delivery, outcome) in all.iter().zip([Outcome::Ping, Outcome::Unprocessable, Outcome::Ping]) {
         assert_eq!(recorded(&reader, delivery.id).await.outcome, outcome);
     }
     let record = recorded(&reader, poison.id).await;

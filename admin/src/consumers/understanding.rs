@@ -1,11 +1,10 @@
 //! Reads what a batch of deliveries tells, away from everybody else where that takes its time.
 //! Knows nothing of the database.
 
-use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use aws_lc_rs::digest;
-use pipecast_model::{Delivery, Facts, Outcome, Work};
+use pipecast_model::{Delivery, Facts, Reading, Work, hexadecimal};
 use tracing::error;
 
 use super::Item;
@@ -38,11 +37,7 @@ pub(super) async fn understand(mut items: Vec<Item>, intake: fn(&Delivery) -> Fa
 
 /// In lower-case hex.
 fn sha256(body: &[u8]) -> String {
-    let hash = digest::digest(&digest::SHA256, body);
-    hash.as_ref().iter().fold(String::with_capacity(64), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes everything");
-        text
-    })
+    hexadecimal::write(digest::digest(&digest::SHA256, body).as_ref())
 }
 
 /// Intake must not panic. Where it does after all, one delivery is unprocessable and everything else goes on.
@@ -50,7 +45,7 @@ fn understand_one(delivery: &Delivery, intake: fn(&Delivery) -> Facts) -> Facts 
     catch_unwind(AssertUnwindSafe(|| intake(delivery))).unwrap_or_else(|_| {
         error!(delivery.id = %delivery.id, "understanding the delivery {} panicked: a defect", delivery.id);
         Facts {
-            outcome: Outcome::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
+            reading: Reading::Unprocessable("a defect of pipecast: understanding it panicked".to_owned()),
             ..Facts::default()
         }
     })

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pipecast_model::{ChangeFacts, Delivery, ExecutionFacts, Facts, Host, JobFacts, Outcome, PipelineFacts, PipelineKey, ProjectFacts, RefFacts, Status};
+use pipecast_model::{ChangeFacts, Delivery, ExecutionFacts, Facts, Host, JobFacts, PipelineFacts, PipelineKey, ProjectFacts, Reading, RefFacts, Status};
 
 use super::understand;
 
@@ -46,12 +46,12 @@ pub struct PipelineFold {
 }
 
 impl Fold {
-    /// Understands a delivery, adds what it tells, and says how it ended.
-    pub fn receive(&mut self, delivery: &Delivery) -> Outcome {
+    /// Understands a delivery, adds what it tells, and says what came of reading it.
+    pub fn receive(&mut self, delivery: &Delivery) -> Reading {
         let facts = understand(delivery);
-        let outcome = facts.outcome.clone();
+        let reading = facts.reading.clone();
         self.tell((delivery.host, delivery.source.clone()), facts);
-        outcome
+        reading
     }
 
     /// Adds facts told at a place.
@@ -63,7 +63,7 @@ impl Fold {
             jobs,
             refs,
             changes,
-            outcome: _,
+            reading: _,
         } = facts;
         let Some(project) = project else { return };
         let fold = self.projects.entry((place, project.external_id.clone())).or_insert_with(|| ProjectFold {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use pipecast_model::{Delivery, Facts, Outcome, ProjectFacts, Told, Version};
+use pipecast_model::{Delivery, Facts, ProjectFacts, Reading, Told, Version};
 use serde::Deserialize;
 
 use super::lenient::{Instant, Number, Part, Text, newest, read};
@@ -42,14 +42,14 @@ pub(super) fn understand(delivery: &Delivery) -> Understood {
     let scene: Scene = read(&body)?;
     let mut facts = tell(&scene, &body)?;
     facts.project = scene.project();
-    if facts.project.is_none() && facts.outcome == Outcome::Applied {
+    if facts.project.is_none() && facts.reading == Reading::Told {
         return Err(lacks("repository"));
     }
     Ok(facts)
 }
 
 /// The body as JSON: GitHub sends it as it is or, by the hook's setting, as the field `payload` of a form.
-fn json(delivery: &Delivery) -> Result<Cow<'_, str>, Outcome> {
+fn json(delivery: &Delivery) -> Result<Cow<'_, str>, Reading> {
     let declared = delivery
         .headers
         .iter()
@@ -63,7 +63,7 @@ fn json(delivery: &Delivery) -> Result<Cow<'_, str>, Outcome> {
     }
     std::str::from_utf8(&delivery.body)
         .map(Cow::Borrowed)
-        .map_err(|_| Outcome::Unprocessable("the body is not UTF-8".to_owned()))
+        .map_err(|_| Reading::Unprocessable("the body is not UTF-8".to_owned()))
 }
 
 /// What every event carries beside its own object.
@@ -124,7 +124,7 @@ impl Scene {
 /// A repository that is made, renamed, transferred…: the scene tells all of it.
 fn understand_repository(scene: &Scene, _body: &str) -> Understood {
     if scene.action.get() == Some("deleted") {
-        return Err(Outcome::Ignored("project_deleted".to_owned()));
+        return Err(Reading::Ignored("project_deleted".to_owned()));
     }
     Ok(Facts::default())
 }
@@ -132,7 +132,7 @@ fn understand_repository(scene: &Scene, _body: &str) -> Understood {
 /// The greeting of a new hook. That of a repository names it, so that it shows before its first run.
 fn understand_ping(_scene: &Scene, _body: &str) -> Understood {
     Ok(Facts {
-        outcome: Outcome::Ping,
+        reading: Reading::Ping,
         ..Facts::default()
     })
 }

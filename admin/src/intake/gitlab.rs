@@ -2,7 +2,7 @@
 //! is signed, or at least sent together with the token, and a header may be swapped. System hooks wrap the same kinds.
 //! Knows nothing of signatures; a delivery is verified before it comes here.
 
-use pipecast_model::{Delivery, Outcome, ProjectFacts, Timestamp, Told, Version};
+use pipecast_model::{Delivery, ProjectFacts, Reading, Timestamp, Told, Version};
 use serde::Deserialize;
 
 use super::lenient::{Number, Part, Text, read};
@@ -45,7 +45,7 @@ const HEADERS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn understand(delivery: &Delivery) -> Understood {
-    let body = std::str::from_utf8(&delivery.body).map_err(|_| Outcome::Unprocessable("the body is not UTF-8".to_owned()))?;
+    let body = std::str::from_utf8(&delivery.body).map_err(|_| Reading::Unprocessable("the body is not UTF-8".to_owned()))?;
     let kind: Kind = read(body)?;
     let by_header = || HEADERS.iter().find(|(header, _)| *header == delivery.event).map(|(_, kind)| *kind);
     let kind = kind.object_kind.get().or(kind.event_name.get()).or_else(by_header).ok_or_else(unknown_event)?;

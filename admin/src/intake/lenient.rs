@@ -1,7 +1,7 @@
 //! Fields of a webhook's body that are never wrong: null, absent and a value of another type all read as nothing.
 //! Knows nothing of hosts; only text that is not JSON at all is an error.
 
-use pipecast_model::{Outcome, Timestamp};
+use pipecast_model::{Reading, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -14,15 +14,15 @@ const LONGEST_TEXT: usize = 1_000;
 ///
 /// # Errors
 /// `Unprocessable` where it is no JSON object. The text of the body never shows in the reason, because it may hold secrets.
-pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Outcome> {
-    let unreadable = |why: String| Outcome::Unprocessable(why);
+pub(super) fn read<T: DeserializeOwned>(body: &str) -> Result<T, Reading> {
+    let unreadable = |why: String| Reading::Unprocessable(why);
     if !body.trim_ascii_start().starts_with('{') {
         return Err(unreadable("the body is not a JSON object".to_owned()));
     }
     serde_json::from_str(body).map_err(|error| unreadable(format!("the body is not JSON: it breaks at line {} column {}", error.line(), error.column())))
 }
 
-/// A text that says something: an empty one counts as absent. NUL is left out, because PostgreSQL cannot store it.
+/// A text that says something: an empty one counts as absent. Letters that are for machines are left out, see [`is_shown`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Text(pub(super) Option<String>);
 
@@ -160,9 +160,20 @@ fn parse<'de, T: Deserialize<'de>>(raw: &'de str) -> Option<T> {
 }
 
 fn storable(mut text: String) -> String {
-    text.retain(|letter| letter != '\0');
+    text.retain(is_shown);
     text.truncate(text.floor_char_boundary(LONGEST_TEXT));
     text
+}
+
+/// Whether a letter is for whoever reads. Control characters are not: PostgreSQL cannot store NUL, and the others drive terminals in which
+/// somebody prints an answer of ours. Nor are those that turn the direction of what follows, by which a branch shows as another one (Trojan
+/// Source, CVE-2021-42574). The marks of Arabic and Hebrew (U+061C, U+200E, U+200F) turn nothing and stay, as ends of lines and tabs do.
+fn is_shown(letter: char) -> bool {
+    match letter {
+        '\n' | '\t' => true,
+        '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}' => false,
+        _ => !letter.is_control(),
+    }
 }
 
 #[cfg(test)]
@@ -211,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn letters_that_drive_terminals_or_turn_directions_are_left_out_and_no_others() {
+        let told = r#"{"name": "fix\u001b[2J\u0007\u009b1m/\u202etxt.exe\u2066\u2069\r\n second \u007fline\t\u200f\u05d0 \ud83d\udc69\u200d\ud83d\udd27"}"#;
+
+        let name = read::<Body>(told).expect("an object").name;
+
+        assert_eq!(name.get(), Some("fix[2J1m/txt.exe\n second line\t\u{200f}א 👩\u{200d}🔧"));
+        assert_eq!(name.first_line().as_deref(), Some("fix[2J1m/txt.exe"));
+    }
+
+    #[test]
     fn a_body_that_is_no_object_says_where_it_breaks_and_never_what_it_holds() {
         for (body, reason) in [
             (r#"["secret"]"#, "the body is not a JSON object"),
@@ -218,7 +239,7 @@ mod tests {
             ("", "the body is not a JSON object"),
             ("{\"id\": 1,\n \"name\": secret}", "the body is not JSON: it breaks at line 2 column 10"),
         ] {
-            assert_eq!(read::<Body>(body).expect_err("unreadable"), Outcome::Unprocessable(reason.to_owned()));
+            assert_eq!(read::<Body>(body).expect_err("unreadable"), Reading::Unprocessable(reason.to_owned()));
         }
     }
 }

@@ -3,8 +3,9 @@
 
 use pipecast_model::name::trimmed;
 use pipecast_model::{Host, SecretKind, Source, SourceId, Timestamp, UserId};
+use pipecast_store::ByNameOrId;
 use pipecast_store::audit::By;
-use pipecast_store::source::{Deleted, NewSource, SourceQuery, SourceSort};
+use pipecast_store::source::{Deleted, NewSource, SourceQuery};
 use serde::{Deserialize, Serialize};
 
 use super::{Error, Sources};
@@ -87,7 +88,7 @@ impl Sources {
         let query = SourceQuery {
             managed: Some(true),
             deleted: Deleted::Hidden,
-            sort: SourceSort::Id,
+            sort: ByNameOrId::Id,
             after: after.map(|id| (String::new(), id)),
             limit: PAGE,
             ..SourceQuery::default()
@@ -96,8 +97,8 @@ impl Sources {
         Ok(Exported::of(sources, |source| source.id, Line::of))
     }
 
-    /// Makes sources like these lines, in one transaction, and says what that is. Sources that no line names stay as they are. With `Rehearsal::Dry`
-    /// nothing is done.
+    /// Makes sources like these lines, in one transaction, and says what that is. Sources that no line names stay as they are, and lines
+    /// whose key was a source's that was purged are passed over. With `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
     /// `Configured` for a line of a source of the configuration, `Store`.
@@ -110,6 +111,16 @@ impl Sources {
             let changes = there.as_ref().map(|source| line.changes(source)).unwrap_or_default();
             let has_none = there.as_ref().is_none_or(|source| !source.secrets.iter().any(|secret| secret.is_live(now)));
             let action = match &there {
+                Some(source) if !source.managed && source.deleted_at.is_some() => {
+                    steps.push(Step {
+                        line: *number,
+                        thing: format!("{} {}", line.host, line.key),
+                        action: Action::Skip,
+                        changes: Vec::new(),
+                        needs: Some(Need::Key),
+                    });
+                    continue;
+                }
                 Some(source) if !source.managed => return Err(Error::Configured),
                 Some(_) if changes.is_empty() => Action::Keep,
                 Some(source) => {

@@ -4,7 +4,8 @@
 use aws_lc_rs::rand;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use pipecast_model::{Host, SecretKind};
+use pipecast_model::source::{Unfit, check_secret};
+use pipecast_model::{Host, SecretKind, hexadecimal};
 use zeroize::Zeroizing;
 
 use super::{Error, LONGEST, SHORTEST, WantedSecret};
@@ -33,15 +34,11 @@ pub(super) fn settle(host: Host, wanted: WantedSecret) -> Result<(SecretKind, Ze
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(Error::Secret("it has letters, digits and signs of ASCII alone, and no spaces"));
     }
-    if kind == SecretKind::SigningToken && !is_signing_token(&text) {
-        return Err(Error::Secret("after whsec_ it has at least 24 bytes in base64"));
+    match check_secret(kind, &text) {
+        Ok(()) => Ok((kind, text)),
+        Err(Unfit::Placeholder) => Err(Error::Secret("it is a placeholder, which everybody guesses")),
+        Err(Unfit::NoSigningToken) => Err(Error::Secret("after whsec_ it has at least 24 bytes in base64")),
     }
-    Ok((kind, text))
-}
-
-fn is_signing_token(text: &str) -> bool {
-    let key = text.strip_prefix(SecretKind::SIGNING_TOKEN_PREFIX).map(|key| STANDARD.decode(key));
-    matches!(key, Some(Ok(key)) if key.len() >= 24)
 }
 
 fn prefix(kind: SecretKind) -> &'static str {
@@ -58,7 +55,7 @@ fn fresh(kind: SecretKind) -> Zeroizing<String> {
     rand::fill(&mut *bytes).expect("the system has random numbers");
     match kind {
         SecretKind::SigningToken => Zeroizing::new(format!("{}{}", prefix(kind), STANDARD.encode(*bytes))),
-        SecretKind::Hmac | SecretKind::Token => Zeroizing::new(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        SecretKind::Hmac | SecretKind::Token => Zeroizing::new(hexadecimal::write(&*bytes)),
     }
 }
 
@@ -87,7 +84,7 @@ mod tests {
         assert_eq!((kind, text.len()), (SecretKind::Hmac, 64));
         assert_eq!(settled(Host::Gitlab, None, None).unwrap().0, SecretKind::Token);
         let (kind, text) = settled(Host::Gitlab, None, Some(SecretKind::SigningToken)).unwrap();
-        assert_eq!((kind, is_signing_token(&text)), (SecretKind::SigningToken, true));
+        assert_eq!((kind, check_secret(kind, &text)), (SecretKind::SigningToken, Ok(())));
         for (host, kind) in [
             (Host::Github, SecretKind::Token),
             (Host::Github, SecretKind::SigningToken),
@@ -100,11 +97,17 @@ mod tests {
 
     #[test]
     fn a_secret_that_is_brought_along_is_long_enough_and_what_it_says() {
-        let long = "x".repeat(24);
+        let long = "0123456789abcdefghijklmn".to_owned();
         assert_eq!(settled(Host::Github, Some(&long), None).unwrap(), (SecretKind::Hmac, long.clone()));
         assert_eq!(settled(Host::Gitlab, Some(&long), None).unwrap().0, SecretKind::Token);
 
-        for wrong in [&long[1..], &"x".repeat(257), "two words that are long enough", "ümlautümlautümlautümlautümlaut"] {
+        for wrong in [
+            &long[1..],
+            &"xy".repeat(129),
+            &"x".repeat(24),
+            "two words that are long enough",
+            "ümlautümlautümlautümlautümlaut",
+        ] {
             assert!(settled(Host::Github, Some(wrong), None).is_err(), "{wrong}");
         }
         assert!(settled(Host::Gitlab, Some("whsec_not base64 but long enough"), None).is_err());

@@ -54,7 +54,7 @@ pub(crate) fn understand_gitlab(event: &str, body: Value) -> Facts {
 
 /// One line for each thing that is told: `field = value @ version`.
 pub(crate) fn written(facts: &Facts) -> String {
-    let mut text = format!("{} {}\n", facts.outcome.word(), facts.outcome.detail().unwrap_or_default());
+    let mut text = format!("{} {}\n", facts.reading.outcome().word(), facts.reading.detail().unwrap_or_default());
     if let Some(project) = &facts.project {
         heading(&mut text, format!("project {}", project.external_id));
         line(&mut text, "name", &project.name);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use pipecast_admin::intake::fold::Fold;
 use pipecast_admin::intake::understand;
-use pipecast_model::{Delivery, Host, Outcome};
+use pipecast_model::{Delivery, Host, Reading};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -104,7 +104,7 @@ fn is_fit_for_the_store(delivery: &Delivery) {
     let facts = understand(delivery);
     assert_eq!(facts, understand(delivery), "the same delivery tells the same");
     let tells_something = !(facts.executions.is_empty() && facts.jobs.is_empty() && facts.refs.is_empty() && facts.changes.is_empty());
-    assert!(!tells_something || (facts.project.is_some() && facts.outcome == Outcome::Applied));
+    assert!(!tells_something || (facts.project.is_some() && facts.reading == Reading::Told));
     let executions: BTreeSet<_> = facts.executions.iter().map(|execution| (&execution.external_id, execution.attempt)).collect();
     assert_eq!(executions.len(), facts.executions.len(), "each execution at most once");
     let jobs: BTreeSet<_> = facts.jobs.iter().map(|job| (&job.execution, job.attempt, &job.external_id)).collect();

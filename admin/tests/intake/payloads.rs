@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pipecast_admin::intake::fold::Fold;
 use pipecast_admin::intake::understand;
-use pipecast_model::{Delivery, Facts, Host, Outcome, Status};
+use pipecast_model::{Delivery, Facts, Host, Reading, Status};
 use serde_json::Value;
 
 use crate::deliveries::raw;
@@ -109,13 +109,13 @@ fn expected_of_gitlab(payload: &Payload) -> (&'static str, Option<&'static str>)
 #[test]
 fn every_real_delivery_ends_as_expected() {
     for payload in payloads() {
-        let outcome = understand(&payload.delivery).outcome;
+        let reading = understand(&payload.delivery).reading;
 
         let expected = match payload.delivery.host {
             Host::Github => expected_of_github(&payload),
             Host::Gitlab => expected_of_gitlab(&payload),
         };
-        assert_eq!((outcome.word(), outcome.detail()), expected, "{}", payload.path);
+        assert_eq!((reading.outcome().word(), reading.detail()), expected, "{}", payload.path);
     }
 }
 
@@ -159,7 +159,7 @@ fn every_real_status_means_what_the_host_says() {
     for payload in &payloads {
         let Payload { path, delivery, body } = payload;
         let facts = understand(delivery);
-        if facts.outcome != Outcome::Applied {
+        if facts.reading != Reading::Told {
             continue;
         }
         seen += 1;

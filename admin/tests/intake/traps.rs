@@ -3,7 +3,7 @@
 
 use pipecast_admin::intake::fold::{Fold, ProjectFold};
 use pipecast_admin::intake::understand;
-use pipecast_model::{Delivery, Facts, Host, Outcome, StatusFact};
+use pipecast_model::{Delivery, Facts, Host, Outcome, Reading, StatusFact};
 use serde_json::{Value, json};
 
 use crate::deliveries::{github, raw, understand_github, understand_gitlab};
@@ -48,9 +48,9 @@ pub(super) fn of_job(facts: &Facts) -> StatusFact {
 }
 
 pub(super) fn ignored(facts: &Facts) -> &str {
-    assert_eq!(facts.outcome.word(), "ignored", "{:?}", facts.outcome);
+    assert_eq!(facts.reading.outcome(), Outcome::Ignored, "{:?}", facts.reading);
     assert!(facts.executions.is_empty() && facts.jobs.is_empty());
-    facts.outcome.detail().unwrap()
+    facts.reading.detail().unwrap()
 }
 
 /// Every order of some deliveries, and the project that each comes to.
@@ -121,14 +121,14 @@ fn a_body_that_cannot_be_read_says_where_and_keeps_its_content_to_itself() {
         "\u{feff}{}",
     ] {
         for (host, event) in [(Host::Github, "workflow_run"), (Host::Gitlab, "Job Hook")] {
-            let outcome = understand(&raw(host, event, body.as_bytes().to_vec())).outcome;
-            assert_eq!(outcome.word(), "unprocessable", "{body}");
-            assert!(!outcome.detail().unwrap().contains("hunter2"), "{outcome:?}");
+            let reading = understand(&raw(host, event, body.as_bytes().to_vec())).reading;
+            assert_eq!(reading.outcome(), Outcome::Unprocessable, "{body}");
+            assert!(!reading.detail().unwrap().contains("hunter2"), "{reading:?}");
         }
     }
     assert_eq!(
-        understand(&raw(Host::Gitlab, "Job Hook", &b"{\"a\": \"\xff\"}"[..])).outcome.word(),
-        "unprocessable"
+        understand(&raw(Host::Gitlab, "Job Hook", &b"{\"a\": \"\xff\"}"[..])).reading.outcome(),
+        Outcome::Unprocessable
     );
 }
 
@@ -138,9 +138,9 @@ fn an_object_without_its_id_or_project_is_unprocessable() {
     let without_project = understand(&raw(Host::Github, "workflow_run", run(json!({})).to_string()));
     let without_pipeline = understand_gitlab("Job Hook", build(json!({"pipeline_id": null})));
 
-    assert_eq!(without_id.outcome, Outcome::Unprocessable("it has no workflow_run.id".into()));
-    assert_eq!(without_project.outcome, Outcome::Unprocessable("it has no repository".into()));
-    assert_eq!(without_pipeline.outcome, Outcome::Unprocessable("it has no pipeline_id".into()));
+    assert_eq!(without_id.reading, Reading::Unprocessable("it has no workflow_run.id".into()));
+    assert_eq!(without_project.reading, Reading::Unprocessable("it has no repository".into()));
+    assert_eq!(without_pipeline.reading, Reading::Unprocessable("it has no pipeline_id".into()));
 }
 
 #[test]

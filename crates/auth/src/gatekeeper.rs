@@ -2,22 +2,26 @@
 //! Knows nothing of requests and sockets. The bus may tell it to ask sooner, and can tell it nothing else.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use moka::sync::Cache;
-use pipecast_model::{ProjectId, Timestamp};
+use pipecast_model::Timestamp;
 use pipecast_store::{Credential, Error, Reader};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::homes::{Homes, Thing};
+use crate::homes::Homes;
 use crate::internal::Internal;
 use crate::jwt::{Audience, Claims, PublicKey};
+use crate::proof::{Proof, is_within};
 use crate::verifiers::Verifiers;
 use crate::{Badge, Bearing, secret};
+
+mod sight;
 
 /// How long it is believed how somebody stands. With the time of one reading it stays under the five seconds that are promised.
 pub const FRESH_FOR: Duration = Duration::from_secs(2);
@@ -76,16 +80,35 @@ pub enum Refusal {
     Unavailable(#[from] Error),
 }
 
-/// The badge of somebody who is let in, and how they stand now.
-pub type Admission = Result<(Arc<Badge>, Arc<Bearing>), Refusal>;
+/// Somebody who is let in.
+#[derive(Clone, Debug)]
+pub struct Entrant {
+    /// What this node knows of what they came in with.
+    pub badge: Arc<Badge>,
+    /// How they stand now.
+    pub bearing: Arc<Bearing>,
+    /// When they proved last who they are.
+    pub proof: Proof,
+}
+
+/// Somebody who is let in, or why they are not.
+pub type Admission = Result<Entrant, Refusal>;
 
 /// Where a token leads, and until when.
 #[derive(Clone, Copy, Debug)]
 struct Found {
     credential: Credential,
+    proof: Proof,
     until: Instant,
     /// The token's own end, apart from that of what it leads to.
     expires_at: Timestamp,
+}
+
+impl Found {
+    fn lets_in(self, badge: Arc<Badge>, bearing: Arc<Bearing>) -> Entrant {
+        let proof = self.proof;
+        Entrant { badge, bearing, proof }
+    }
 }
 
 /// The gatekeeper of a node.
@@ -99,6 +122,8 @@ pub struct Gatekeeper {
     held: Mutex<Vec<Weak<Badge>>>,
     internal: Internal,
     homes: Homes,
+    /// The edition of what is internal that those who are looked after were told of.
+    told_internal: AtomicU64,
     changed: watch::Sender<u64>,
 }
 
@@ -115,6 +140,7 @@ impl Gatekeeper {
             found: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             badges: Cache::builder().max_capacity(MOST).time_to_idle(TOKEN_KEPT).build(),
             held: Mutex::default(),
+            told_internal: AtomicU64::new(0),
             changed: watch::Sender::new(0),
         })
     }
@@ -134,7 +160,7 @@ impl Gatekeeper {
         let bearing = badge.fresh(FRESH_FOR)?;
         self.internal
             .is_fresh()
-            .then(|| bearing.map(|bearing| (badge, bearing)).ok_or(Refusal::Invalid))
+            .then(|| bearing.map(|bearing| found.lets_in(badge, bearing)).ok_or(Refusal::Invalid))
     }
 
     /// Whether this was shown here before, some minutes ago at most, and was good: so it is nobody's guess. It may have ended since.
@@ -154,7 +180,8 @@ impl Gatekeeper {
         if found.expires_at <= Timestamp::now() {
             return Err(Refusal::Invalid);
         }
-        self.admit_as(found.credential).await
+        let Entrant { badge, bearing, .. } = self.admit_as(found.credential).await?;
+        Ok(found.lets_in(badge, bearing))
     }
 
     /// The same for a credential that was verified by other means.
@@ -165,7 +192,22 @@ impl Gatekeeper {
         let badge = self.badges.get_with(credential, || Arc::new(Badge::new(credential)));
         self.internal.refresh().await?;
         let bearing = self.look(&badge).await?.ok_or(Refusal::Invalid)?;
-        Ok((badge, bearing))
+        let proof = Proof::of_credential(credential);
+        Ok(Entrant { badge, bearing, proof })
+    }
+
+    /// Whether somebody proved within `age` who they are, as a person has to and a program cannot. What a token says is believed; a cookie says nothing,
+    /// so its session is looked at on the primary, as it is now.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn is_proved(&self, proof: Proof, age: Duration) -> Result<bool, Error> {
+        let at = match proof {
+            Proof::Program => return Ok(true),
+            Proof::At(at) => at,
+            Proof::OfSession(session) => self.reader.find_proof(session).await?,
+        };
+        Ok(at.is_some_and(|at| is_within(at, age, Timestamp::now())))
     }
 
     /// When a bearer's token ends by itself, where that is earlier than what it leads to. Only after it was admitted.
@@ -202,6 +244,7 @@ impl Gatekeeper {
                 }
                 Found {
                     credential: Credential::Token(id),
+                    proof: Proof::Program,
                     until: now + TOKEN_KEPT,
                     expires_at: Timestamp(i64::MAX),
                 }
@@ -211,6 +254,7 @@ impl Gatekeeper {
                 let session = claims.session().ok_or(Refusal::Invalid)?;
                 Found {
                     credential: Credential::Session(session),
+                    proof: Proof::of_claims(&claims),
                     until: now + TOKEN_KEPT,
                     expires_at: Timestamp(claims.exp.saturating_mul(1_000_000)),
                 }
@@ -223,6 +267,7 @@ impl Gatekeeper {
                 }
                 Found {
                     credential: Credential::Session(refresh.session_id),
+                    proof: Proof::OfSession(refresh.session_id),
                     until: now + FRESH_FOR,
                     expires_at: end,
                 }
@@ -252,25 +297,6 @@ impl Gatekeeper {
         let begun = Instant::now();
         let bearer = self.reader.find_bearer(badge.credential()).await?;
         Ok(badge.note(bearer.map(Bearing::from), begun))
-    }
-
-    /// Whether its bearer sees a project, by what was known last.
-    pub fn sees(&self, bearing: &Bearing, project: ProjectId) -> bool {
-        use pipecast_model::Permission::PipelinesRead;
-        bearing.grants.may_in(PipelinesRead, project) || (bearing.grants.sees_internal() && self.internal.contains(project))
-    }
-
-    /// The project of a thing; `None` where there is no such thing.
-    ///
-    /// # Errors
-    /// `Unavailable`.
-    pub async fn home(&self, thing: Thing) -> Result<Option<ProjectId>, Error> {
-        self.homes.find(thing).await
-    }
-
-    /// The same where it is known without asking.
-    pub fn known_home(&self, thing: Thing) -> Option<ProjectId> {
-        self.homes.known(thing)
     }
 
     /// Looks after a badge for as long as anybody has it: its changes are then seen within `FRESH_FOR` and a round.
@@ -318,7 +344,12 @@ impl Gatekeeper {
     }
 
     async fn round(&self, held: &[Arc<Badge>]) {
-        if self.internal.refresh().await.unwrap_or(false) {
+        if let Err(error) = self.internal.refresh().await {
+            tracing::debug!(%error, "cannot look now what is internal");
+        }
+        // Also where a request has found it out between two rounds.
+        let edition = self.internal.edition();
+        if self.told_internal.swap(edition, Ordering::Relaxed) != edition {
             held.iter().for_each(|badge| badge.stir());
         }
         let due = futures_util::stream::iter(held).filter(|badge| std::future::ready(badge.fresh(ROUND).is_none()));

@@ -46,7 +46,7 @@ impl Grants {
     pub fn of(bearer: &Bearer) -> Grants {
         let (scopes, bound) = match &bearer.limits {
             None => (Set::ALL, None),
-            Some(Limits { scopes, project }) => (parse(scopes), *project),
+            Some(Limits { scopes, project }) => (Set::of(&Permission::parse_list(scopes)), *project),
         };
         let given = |role: Role| Set::of(role.permits()).and(scopes);
         let everywhere = bearer.role.map_or(Set::NONE, given);
@@ -145,12 +145,6 @@ fn whole() -> Set {
         .iter()
         .filter(|permission| permission.is_of_the_whole())
         .fold(0, |bits, permission| bits | 1 << *permission as u32))
-}
-
-/// Words that this build does not know permit nothing.
-fn parse(scopes: &str) -> Set {
-    let known: Vec<Permission> = scopes.split(' ').filter_map(|word| word.parse().ok()).collect();
-    Set::of(&known)
 }
 
 #[cfg(test)]

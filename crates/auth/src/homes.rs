@@ -1,4 +1,4 @@
-//! Which project a pipeline, an execution or a job belongs to: asked once, because it never changes.
+//! Which project a pipeline, an execution or a job belongs to: asked once, because it never changes. Of which pipeline an execution is may change.
 //! Knows nothing of who may see it.
 
 use moka::sync::Cache;
@@ -53,5 +53,14 @@ impl Homes {
             self.known.insert(thing, project);
         }
         Ok(project)
+    }
+
+    /// The pipeline of a thing as it is now; `None` where there is no such thing.
+    pub(crate) async fn find_pipeline(&self, thing: Thing) -> Result<Option<PipelineId>> {
+        match thing {
+            Thing::Pipeline(id) => Ok(Some(id)),
+            Thing::Execution(id) => self.reader.pipeline_of_execution(id).await,
+            Thing::Job(id) => self.reader.pipeline_of_job(id).await,
+        }
     }
 }

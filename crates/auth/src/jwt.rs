@@ -58,6 +58,9 @@ pub struct Claims {
     pub nbf: i64,
     /// Until when.
     pub exp: i64,
+    /// When whoever has the session proved last who they are (RFC 9068); only in access tokens, and not in those of builds that did not ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
     /// The origin of the page that may use it; only in tickets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
@@ -76,7 +79,16 @@ impl Claims {
             iat: now,
             nbf: now,
             exp: now.saturating_add(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX)),
+            auth_time: None,
             origin: None,
+        }
+    }
+
+    /// The same of somebody who proved then who they are. Parts of a second are cut off, so it is never later than it was.
+    pub fn proved_at(self, at: Timestamp) -> Claims {
+        Claims {
+            auth_time: Some(at.0.div_euclid(1_000_000)),
+            ..self
         }
     }
 
@@ -233,6 +245,17 @@ mod tests {
 
         assert!(verified(&public, &at(now + 2, now + 60)) && verified(&public, &at(now - 60, now - 2)));
         assert!(!verified(&public, &at(now + 30, now + 60)) && !verified(&public, &at(now - 60, now - 30)));
+    }
+
+    #[test]
+    fn when_somebody_proved_who_they_are_is_signed_too_and_may_be_missing() {
+        let (pair, public) = pair();
+        let verified = |claims: &Claims| public.verify(&pair.sign(claims, Audience::Access), "https://ci.example.org", Audience::Access);
+
+        let proved = verified(&claims().proved_at(Timestamp(1_999_999))).expect("it is good");
+        let before = verified(&claims()).expect("it is good");
+
+        assert_eq!((proved.auth_time, before.auth_time), (Some(1), None));
     }
 
     #[test]

@@ -106,7 +106,9 @@ pub fn prefix_of(token: &str) -> Option<&str> {
     let rest = token.strip_prefix("pcst_")?;
     let mut parts = rest.split('_');
     let (prefix, secret, end) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_whole = parts.next().is_none() && prefix.len() == PREFIX && secret.len() == SECRET && end.len() == SUM;
+    // It is looked up as it is, and anybody can reckon the sum of anything.
+    let is_plain = prefix.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_whole = parts.next().is_none() && is_plain && prefix.len() == PREFIX && secret.len() == SECRET && end.len() == SUM;
     let body = token.get(..token.len().checked_sub(SUM + 1)?)?;
     (is_whole && sum(body) == end).then_some(prefix)
 }
@@ -181,6 +183,41 @@ mod tests {
         assert!(same(&hash(text), &minted.hash) && !same(&hash(text), &hash("another")));
     }
 
+    /// Whether the text is what the pattern says, which knows literals and runs of letters and digits.
+    fn fits(mut pattern: &str, mut text: &str) -> bool {
+        while let Some((literal, rest)) = pattern.split_once("[0-9A-Za-z]{") {
+            let (count, after) = rest.split_once('}').expect("a count");
+            let run = text
+                .strip_prefix(literal)
+                .and_then(|rest| rest.split_at_checked(count.parse().expect("a count")));
+            match run {
+                Some((run, left)) if run.bytes().all(|byte| byte.is_ascii_alphanumeric()) => (pattern, text) = (after, left),
+                _ => return false,
+            }
+        }
+        pattern == text
+    }
+
+    #[test]
+    fn tokens_look_as_scanners_are_told() {
+        let told = include_str!("../../../docs/api.md");
+        for begin in ["pcst_", "pcrt_", "pcsu_"] {
+            let of_it = told.split('`').filter(|word| word.starts_with(&format!("{begin}[")));
+            let patterns: Vec<_> = of_it.collect();
+            let [pattern] = patterns[..] else { panic!("{begin}: {patterns:?}") };
+            for _ in 0..50 {
+                let minted = match begin {
+                    "pcst_" => mint_token().1,
+                    "pcrt_" => mint(Kind::Refresh),
+                    _ => mint(Kind::Setup),
+                };
+                let text = minted.shown.expose();
+                assert!(fits(pattern, text), "{pattern}");
+                assert!(!fits(pattern, &text[..text.len() - 1]) && !fits(pattern, &format!("{text}0")), "{pattern}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_token_has_no_prefix() {
         let (_, minted) = mint_token();
@@ -200,6 +237,8 @@ mod tests {
         ] {
             assert_eq!(prefix_of(wrong), None, "{wrong}");
         }
+        let body = format!("pcst_\0\0\0\0\0\0\0\0_{}", "0".repeat(SECRET));
+        assert_eq!(prefix_of(&format!("{body}_{}", sum(&body))), None);
     }
 
     #[test]
@@ -208,6 +247,24 @@ mod tests {
         assert_eq!(sum("123456789"), base62(&0xCBF4_3926_u32.to_be_bytes(), 6));
         assert_eq!(base62(&[0xff; 32], SECRET).len(), SECRET);
         assert_eq!(base62(&[0, 62], 3), "010");
+    }
+
+    #[test]
+    fn whatever_we_mint_is_masked_in_the_audit() {
+        use pipecast_store::audit::without_tokens;
+
+        let beginnings = include_str!("secret.rs")
+            .split('"')
+            .filter(|text| text.len() == 5 && text.starts_with("pc") && text.ends_with('_'));
+        let beginnings: std::collections::BTreeSet<&str> = beginnings.collect();
+
+        assert!(beginnings.len() >= 3, "{beginnings:?}");
+        for beginning in beginnings {
+            assert_eq!(without_tokens(&format!("a note of {beginning}0123")), "a note of ***");
+        }
+        for minted in [mint(Kind::Setup), mint(Kind::Refresh), mint_token().1] {
+            assert_eq!(without_tokens(minted.shown.expose()), "***");
+        }
     }
 
     #[test]

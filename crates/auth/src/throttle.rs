@@ -3,7 +3,7 @@
 //!
 //! Failed logins make those of the same account from the same network wait, and those of the same address. What only somebody can try who has
 //! passed something else before, a code after a right password and a password inside a session, is counted apart, wherever they come
-//! from: so it cannot be tried from many networks at once, and no stranger can make its owner wait.
+//! from: so it cannot be tried from many networks at once, and no stranger elsewhere can make its owner wait. It counts for their address too.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub enum Subject {
     Address(String),
     /// An account. It makes nobody wait.
     Account(String),
-    /// Codes of somebody whose password was right.
+    /// Codes of somebody whose password was right, and the first ones of an app that they turn on.
     Factor(UserId),
     /// Passwords inside a session.
     Confirmation(SessionId),
@@ -120,9 +120,9 @@ fn left(since: Timestamp, pause: Duration, now: Timestamp) -> Option<Duration> {
     pause.checked_sub(gone).filter(|left| !left.is_zero())
 }
 
-/// Names are compared without case, and nobody's is longer.
+/// Names are compared without case, and nobody's is longer. None has a NUL in it, which not every database takes.
 fn folded(name: &str) -> String {
-    name.trim().to_lowercase().chars().take(200).collect()
+    name.trim().to_lowercase().chars().filter(|letter| *letter != '\0').take(200).collect()
 }
 
 /// The 24 bits of an IPv4 and the 64 bits of an IPv6 network.
@@ -166,6 +166,7 @@ mod tests {
     fn the_pause_doubles_and_has_an_end() {
         let pair = Subjects::of(" Ada ", Some([10, 1, 2, 3].into())).pair;
         assert_eq!(pair.key(), "pair 10.1.2.0/24 ada");
+        assert_eq!(Subject::account("a\0da"), Subject::account("Ada"));
 
         for subject in [pair, Subject::Factor(UserId(7)), Subject::Confirmation(SessionId::fresh())] {
             let wait = |failures| wait(&[&subject], &[failed(&subject, failures, 100)], Timestamp(100_000_000));

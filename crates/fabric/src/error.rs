@@ -32,15 +32,3 @@ pub enum Error {
     #[error("the {0} is closed")]
     Closed(&'static str),
 }
-
-/// An error in one line, with its causes.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}

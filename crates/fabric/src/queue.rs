@@ -55,13 +55,20 @@ pub trait Queue: Send + Sync {
         self.list_dead(None, most).await
     }
 
-    /// Buried messages, the oldest first, up to `most`: from the oldest on, or behind this one, be it still there or not.
+    /// Buried messages, the oldest first, up to `most`: from the oldest on, or behind this one, be it still there or not. Of each message the
+    /// beginning alone, [`Dead::HEAD`] bytes at most, for many that are large would be more than fits into memory.
     ///
     /// # Errors
     /// `Unavailable`.
     async fn list_dead(&self, after: Option<&DeadId>, most: usize) -> Result<Vec<Dead>>;
 
-    /// One buried message; `None` where it is no longer there.
+    /// Those of these that are still buried.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    async fn which_are_dead(&self, ids: &[DeadId]) -> Result<Vec<DeadId>>;
+
+    /// One buried message in full; `None` where it is no longer there.
     ///
     /// # Errors
     /// `Unavailable`.
@@ -170,12 +177,27 @@ pub struct Dead {
     pub id: DeadId,
     /// The lane that it was in.
     pub lane: Lane,
-    /// What was sent.
+    /// What was sent, or the beginning of it.
     pub message: Bytes,
+    /// Bytes of all that was sent.
+    pub bytes: usize,
     /// How often it failed.
     pub failures: u32,
     /// The last reason.
     pub reason: String,
     /// When it was buried.
     pub buried_at: Timestamp,
+}
+
+impl Dead {
+    /// Bytes of a message that a list has of it: in them stands what it is about.
+    pub const HEAD: usize = 16 << 10;
+
+    /// With the beginning of its message alone, and no hold on the rest.
+    fn in_short(self) -> Dead {
+        Dead {
+            message: Bytes::copy_from_slice(&self.message[..self.message.len().min(Dead::HEAD)]),
+            ..self
+        }
+    }
 }

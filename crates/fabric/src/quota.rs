@@ -51,6 +51,10 @@ pub enum Spender {
     Impostor(IpAddr),
     /// An account that asks for tickets.
     Tickets(UserId),
+    /// An account that changes something, in person.
+    UserWrites(UserId),
+    /// A token that changes something.
+    TokenWrites(TokenId),
 }
 
 impl Spender {

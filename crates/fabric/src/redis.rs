@@ -100,7 +100,7 @@ impl Redis {
     }
 
     /// Does `work` within the limit of a command, or says at once that the server is away.
-    pub(crate) async fn within<T>(&self, attempted: &'static str, work: impl Future<Output = Outcome<T>>) -> Result<T> {
+    pub(crate) async fn within<T>(&self, attempted: &'static str, work: impl Future<Output = Tried<T>>) -> Result<T> {
         if self.inner.fuse.is_blown() {
             return Err(unavailable(attempted, Away));
         }
@@ -109,7 +109,7 @@ impl Redis {
     }
 
     /// A connection to do some work on.
-    pub(crate) async fn lease(&self) -> Outcome<Lease> {
+    pub(crate) async fn lease(&self) -> Tried<Lease> {
         let pool = &self.inner.pool;
         if pool.status().available > 0 {
             return Ok(Lease::new(pool.get().await?));
@@ -128,7 +128,7 @@ impl Redis {
         &self.inner.client
     }
 
-    fn judge<T>(&self, attempted: &'static str, answer: std::result::Result<Outcome<T>, tokio::time::error::Elapsed>) -> Result<T> {
+    fn judge<T>(&self, attempted: &'static str, answer: std::result::Result<Tried<T>, tokio::time::error::Elapsed>) -> Result<T> {
         let failure = match answer {
             Ok(Ok(done)) => {
                 self.inner.fuse.mend();
@@ -155,7 +155,7 @@ impl fmt::Debug for Redis {
 }
 
 /// What a command comes to.
-pub(crate) type Outcome<T> = std::result::Result<T, Failure>;
+pub(crate) type Tried<T> = std::result::Result<T, Failure>;
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage, HttpRequest, ResponseError, web};
 use futures_util::future::{Either, LocalBoxFuture};
 use pipecast_auth::homes::Thing;
-use pipecast_auth::{Badge, Bearing, Gatekeeper, Presented, Refusal};
+use pipecast_auth::{Badge, Bearing, Entrant, Gatekeeper, Presented, Proof, Refusal};
 use pipecast_model::{ExecutionId, JobId, Permission, PipelineId, ProjectId, Role, SessionId, Topic};
 use pipecast_store::audit::{Actor, By};
 use pipecast_store::{Credential, Sight};
@@ -35,6 +35,7 @@ pub type Finding = Either<Ready<Result<Caller, Problem>>, LocalBoxFuture<'static
 pub struct Known {
     badge: Arc<Badge>,
     bearing: Arc<Bearing>,
+    proof: Proof,
     gatekeeper: Arc<Gatekeeper>,
 }
 
@@ -102,10 +103,10 @@ impl Caller {
         };
         let gatekeeper = Arc::clone(gatekeeper);
         let is_known_to_be_bad = match gatekeeper.recall(shown.presented()) {
-            Some(Ok((badge, bearing))) => {
-                witness::note_use(request, &badge);
-                let taken = meter.take_from_bearer(&badge, &bearing);
-                return Either::Left(ready(taken.map(|()| Caller::Known(Known { badge, bearing, gatekeeper }))));
+            Some(Ok(entrant)) => {
+                witness::note_use(request, &entrant.badge);
+                let taken = meter.take_from_bearer(&entrant.badge, &entrant.bearing);
+                return Either::Left(ready(taken.map(|()| Caller::Known(Known::new(gatekeeper, entrant)))));
             }
             Some(Err(_)) => true,
             None => false,
@@ -125,10 +126,10 @@ impl Caller {
         let request = request.clone();
         Either::Right(Box::pin(async move {
             match gatekeeper.admit(shown.presented()).await {
-                Ok((badge, bearing)) => {
-                    witness::note_use(&request, &badge);
-                    meter.take_from_bearer(&badge, &bearing)?;
-                    Ok(Caller::Known(Known { badge, bearing, gatekeeper }))
+                Ok(entrant) => {
+                    witness::note_use(&request, &entrant.badge);
+                    meter.take_from_bearer(&entrant.badge, &entrant.bearing)?;
+                    Ok(Caller::Known(Known::new(gatekeeper, entrant)))
                 }
                 Err(Refusal::Invalid) if otherwise => meter.take_from_address().map(|()| Caller::Anonymous),
                 Err(Refusal::Invalid) => {
@@ -144,8 +145,14 @@ impl Caller {
 
 impl Known {
     /// Somebody whom the gatekeeper has just let in.
-    pub fn new(gatekeeper: Arc<Gatekeeper>, badge: Arc<Badge>, bearing: Arc<Bearing>) -> Known {
-        Known { badge, bearing, gatekeeper }
+    pub fn new(gatekeeper: Arc<Gatekeeper>, entrant: Entrant) -> Known {
+        let Entrant { badge, bearing, proof } = entrant;
+        Known {
+            badge,
+            bearing,
+            proof,
+            gatekeeper,
+        }
     }
 
     /// Who, and what they may do.
@@ -156,6 +163,11 @@ impl Known {
     /// What this node knows of what they came in with.
     pub fn badge(&self) -> &Arc<Badge> {
         &self.badge
+    }
+
+    /// When they proved last who they are.
+    pub fn proof(&self) -> Proof {
+        self.proof
     }
 
     /// Who let them in.
@@ -206,7 +218,7 @@ impl Known {
         if self.bearing.grants.may_in(permission, project) {
             return Ok(());
         }
-        match self.gatekeeper.sees(&self.bearing, project) {
+        match self.gatekeeper.sees_project(&self.bearing, project) {
             true => Err(self.forbidden(permission)),
             false => Err(Problem::no_such("project", project)),
         }
@@ -249,14 +261,9 @@ impl Known {
             Subject::Execution(id) => (Thing::Execution(id), Problem::no_such("execution", id)),
             Subject::Job(id) => (Thing::Job(id), Problem::no_such("job", id)),
         };
-        let home = match self.gatekeeper.known_home(thing) {
-            Some(home) => Some(home),
-            None => self.gatekeeper.home(thing).await?,
-        };
-        if home.is_some_and(|home| self.gatekeeper.sees(&self.bearing, home)) {
-            Ok(())
-        } else {
-            Err(unseen)
+        match self.gatekeeper.sees(&self.bearing, thing).await? {
+            true => Ok(()),
+            false => Err(unseen),
         }
     }
 }
@@ -338,6 +345,21 @@ pub async fn admit<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Re
     }
     request.extensions_mut().insert(Admitted(caller));
     next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// Has requests that change something pay from a budget for that, besides the one of all requests; below [`admit`].
+///
+/// # Errors
+/// `too_many`, and those of the handlers.
+pub async fn pace_writes<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let paid = match request.extensions().get::<Admitted>() {
+        Some(Admitted(Ok(Caller::Known(known)))) if !request.method().is_safe() => Meter::of(request.request()).take_write(known),
+        _ => Ok(()),
+    };
+    match paid {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_left_body),
+        Err(problem) => Ok(request.into_response(problem.error_response()).map_into_right_body()),
+    }
 }
 
 impl FromRequest for Caller {

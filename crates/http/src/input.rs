@@ -9,6 +9,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::{Code, Fault, Problem, query};
 
@@ -118,6 +119,14 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(invalid("", "the body is a list and should be an object"));
     }
+    let value = take_apart(body)?;
+    match nul(body) {
+        Some(at) => Err(has_nul(&at)),
+        None => Ok(value),
+    }
+}
+
+fn take_apart<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let mut reading = serde_json::Deserializer::from_slice(body);
     let read = serde_path_to_error::deserialize(&mut reading);
     let malformed = |error: &serde_json::Error| Problem::new(Code::Malformed).detail(format!("the body is no JSON: {error}"));
@@ -133,12 +142,44 @@ pub(crate) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     }
 }
 
+/// Where in a JSON text a name or a text with a NUL character in it stands first, as a JSON pointer. No text that we keep has one, and
+/// not every database takes one.
+pub(crate) fn nul(json: &[u8]) -> Option<String> {
+    // JSON has one way to write it. What looks like that may be a backslash and five characters, so it is looked at again.
+    if !json.windows(6).any(|six| six == br"\u0000") {
+        return None;
+    }
+    serde_json::from_slice(json).map_or_else(|_| Some(String::new()), |value| nul_below(&value))
+}
+
+fn nul_below(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => text.contains('\0').then(String::new),
+        Value::Array(values) => values.iter().enumerate().find_map(|(at, value)| Some(format!("/{at}{}", nul_below(value)?))),
+        Value::Object(fields) => fields.iter().find_map(|(name, value)| match name.contains('\0') {
+            true => Some(String::new()),
+            false => Some(format!("/{}{}", escaped(name), nul_below(value)?)),
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// The problem with a text at this place that has a NUL character in it.
+pub(crate) fn has_nul(at: &str) -> Problem {
+    Problem::new(Code::Invalid).faults(vec![Fault::new(at, "nul", "it has a NUL character in it")])
+}
+
+/// A name as JSON pointers write it (RFC 6901).
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// A place in a body as a JSON pointer (RFC 6901); as far as it is known.
 pub(crate) fn pointer(path: &serde_path_to_error::Path) -> String {
     use serde_path_to_error::Segment;
     let named = |segment: &Segment| match segment {
         Segment::Seq { index } => Some(index.to_string()),
-        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Map { key } => Some(escaped(key)),
         Segment::Enum { .. } | Segment::Unknown => None,
     };
     path.iter().map_while(named).map(|name| format!("/{name}")).collect()
@@ -196,5 +237,22 @@ mod tests {
         assert_eq!(fault(r#"{"lists":[]}"#), json!(["#/lists", "unknown"]));
         assert_eq!(fault(r#"{"list":{}}"#), json!(["#/list", "invalid"]));
         assert_eq!(parse::<Wanted>(br#"{"list":[]} and more"#).expect_err("more").code(), Code::Malformed);
+    }
+
+    #[test]
+    fn a_nul_character_is_refused_where_it_stands() {
+        type Texts = std::collections::BTreeMap<String, Vec<String>>;
+        let at = |body: &str| match parse::<Texts>(body.as_bytes()) {
+            Ok(_) => None,
+            Err(problem) => {
+                let fault = serde_json::to_value(&problem.errors()[0]).expect("plain JSON");
+                assert_eq!((problem.code(), &fault["code"]), (Code::Invalid, &"nul".into()));
+                Some(fault["pointer"].as_str().expect("a text").to_owned())
+            }
+        };
+
+        assert_eq!(at(r#"{"a/b":["plain","x\u0000y"]}"#).as_deref(), Some("#/a~1b/1"));
+        assert_eq!(at(r#"{"a\u0000":["plain"]}"#).as_deref(), Some("#"));
+        assert_eq!(at(r#"{"a":["a backslash, and \\u0000"]}"#), None);
     }
 }

@@ -17,7 +17,7 @@ use pipecast_fabric::{Quota, Quotas, Spender};
 use pipecast_model::UserId;
 use pipecast_store::Credential;
 
-use crate::{Code, Problem, TrustedProxies};
+use crate::{Code, Known, Problem, TrustedProxies};
 
 /// Tickets for sockets, of an account.
 const TICKETS: Quota = Quota { per_second: 1, burst: 10 };
@@ -31,6 +31,8 @@ pub struct Rules {
     pub user: Quota,
     /// A token of a program.
     pub token: Quota,
+    /// What changes something, of an account in person or of a token; besides its requests.
+    pub writes: Quota,
     /// Authentic deliveries of a source.
     pub source: Quota,
     /// Tokens and deliveries from an address that nobody believes.
@@ -46,6 +48,7 @@ impl Rules {
             Spender::Source(_) => ("source", self.source),
             Spender::Impostor(_) => ("impostor", self.impostor),
             Spender::Tickets(_) => ("tickets", TICKETS),
+            Spender::UserWrites(_) | Spender::TokenWrites(_) => ("writes", self.writes),
         }
     }
 }
@@ -144,6 +147,18 @@ impl Meter {
         })
     }
 
+    /// One request of somebody who is known that changes something.
+    ///
+    /// # Errors
+    /// `too_many`.
+    pub fn take_write(&self, known: &Known) -> Result<(), Problem> {
+        let Some(Counted { limits, .. }) = &self.0 else { return Ok(()) };
+        limits.take(match known.credential() {
+            Credential::Session(_) => Spender::UserWrites(known.bearing().user),
+            Credential::Token(token) => Spender::TokenWrites(token),
+        })
+    }
+
     /// One ticket for a socket.
     ///
     /// # Errors
@@ -210,6 +225,7 @@ fn refused(word: &'static str, quota: Quota, wait: Duration) -> Problem {
         "user" => "your account has asked more often than it may",
         "token" => "the token has asked more often than it may",
         "tickets" => "your account has asked for more tickets than it may",
+        "writes" => "your account or token has changed things more often than it may; batches and imports are one change",
         "source" => "the source has sent more deliveries than it may",
         _ => "too many tokens or deliveries from your address were no good",
     };
@@ -245,6 +261,7 @@ mod tests {
             address: TWO,
             user: TWO,
             token: TWO,
+            writes: TWO,
             source: TWO,
             impostor: TWO,
         };

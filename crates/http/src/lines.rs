@@ -45,6 +45,10 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<Vec<(usize, T)>, Problem> {
                         .map(|()| (at + 1, value))
                         .map_err(|error| input::invalid(&format!("/{at}"), &error.to_string()))
                 })
+                .and_then(|parsed| match input::nul(line.as_bytes()) {
+                    Some(below) => Err(input::has_nul(&format!("/{at}{below}"))),
+                    None => Ok(parsed),
+                })
         })
         .collect()
 }
@@ -62,5 +66,13 @@ mod tests {
         let fault = serde_json::to_value(&problem.errors()[0]).expect("plain JSON");
         assert_eq!((problem.code(), &fault["pointer"]), (Code::Invalid, &"#/2".into()));
         assert_eq!(parse::<i64>(b"\xff").expect_err("no text").code(), Code::Malformed);
+    }
+
+    #[test]
+    fn a_nul_character_names_its_line() {
+        let problem = parse::<Vec<String>>(b"[\"a\"]\n[\"b\", \"\\u0000\"]\n").expect_err("a NUL");
+
+        let fault = serde_json::to_value(&problem.errors()[0]).expect("plain JSON");
+        assert_eq!((&fault["pointer"], &fault["code"]), (&"#/1/1".into(), &"nul".into()));
     }
 }

@@ -13,6 +13,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::{self, DeserializeOwned};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::input;
+
 /// How many items a page holds: 1 to 200, 50 where nothing is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u8);
@@ -54,7 +56,9 @@ impl<K: Serialize> fmt::Display for Cursor<K> {
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Cursor<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        let key = URL_SAFE_NO_PAD.decode(text.as_bytes()).ok().and_then(|key| serde_json::from_slice(&key).ok());
+        // No key of ours has a NUL character in it.
+        let key = URL_SAFE_NO_PAD.decode(text.as_bytes()).ok().filter(|key| input::nul(key).is_none());
+        let key = key.and_then(|key| serde_json::from_slice(&key).ok());
         key.map(Cursor)
             .ok_or_else(|| de::Error::custom("`cursor` is none of ours; hand back `next_cursor` as it came, to the same list"))
     }
@@ -84,7 +88,8 @@ impl<T> Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of something that is few and all there, in its order: it goes on behind the row that the cursor names, and is empty where that is gone.
+    /// A page of something that is few, all there, and of which nothing ever goes, in its order: it goes on behind the row that the cursor
+    /// names, and would be empty where that is gone.
     pub fn of_all<K: Serialize + PartialEq>(all: Vec<T>, after: Option<Cursor<K>>, limit: Limit, key: impl Fn(&T) -> K) -> Page<T> {
         let most = usize::from(limit.0) + 1;
         let rows: Vec<T> = match after {
@@ -155,6 +160,7 @@ mod tests {
 
         assert_eq!(back.0, (17, 4));
         assert!(serde_json::from_value::<Cursor<i64>>("nonsense".into()).is_err());
+        assert!(serde_json::from_value::<Cursor<String>>(Cursor("a\0b").to_string().into()).is_err());
     }
 
     #[test]

@@ -65,6 +65,8 @@ codes! {
     SecondFactor = UNAUTHORIZED, "second_factor", "A code of the second factor is needed";
     /// The caller is known and may not do this.
     Forbidden = FORBIDDEN, "forbidden", "You may not do this";
+    /// They logged in too long ago for this, and have not proved since then who they are.
+    ConfirmationRequired = FORBIDDEN, "confirmation_required", "This needs your password again";
     /// A cookie is not enough here, because the request may come from a page of another site.
     CrossSite = FORBIDDEN, "cross_site", "The request does not come from a page of this service";
     /// There is no account, and anonymous reading does not cover the request.

@@ -1,7 +1,7 @@
 //! What a delivery tells, in our words: the output of intake and the input of the store.
 //! Every record merges field by field, so any order and any repetition of deliveries ends in the same record.
 
-use crate::{Status, StatusFact, Step, Timestamp, Told, Version};
+use crate::{Outcome, Status, StatusFact, Step, Timestamp, Told, Version};
 
 /// Everything that one delivery tells.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -18,16 +18,16 @@ pub struct Facts {
     pub refs: Vec<RefFacts>,
     /// Pull and merge requests.
     pub changes: Vec<ChangeFacts>,
-    /// What the ledger says of the delivery.
-    pub outcome: Outcome,
+    /// What came of reading the delivery.
+    pub reading: Reading,
 }
 
-/// How a delivery ended, as the ledger shows it.
+/// What comes of reading a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Outcome {
-    /// It told something; whether that was news shows in the topics that it changed.
+pub enum Reading {
+    /// It tells something.
     #[default]
-    Applied,
+    Told,
     /// A greeting that proves the connection.
     Ping,
     /// It speaks of nothing that Pipecast keeps; the word says why (`unknown_event`, `github_actions_check`, `empty`…).
@@ -36,22 +36,22 @@ pub enum Outcome {
     Unprocessable(String),
 }
 
-impl Outcome {
-    /// The word in the ledger: `applied`, `ping`, `ignored`, `unprocessable`.
-    pub fn word(&self) -> &'static str {
+impl Reading {
+    /// What the ledger says of such a delivery, where it has not been here before.
+    pub fn outcome(&self) -> Outcome {
         match self {
-            Outcome::Applied => "applied",
-            Outcome::Ping => "ping",
-            Outcome::Ignored(_) => "ignored",
-            Outcome::Unprocessable(_) => "unprocessable",
+            Reading::Told => Outcome::Applied,
+            Reading::Ping => Outcome::Ping,
+            Reading::Ignored(_) => Outcome::Ignored,
+            Reading::Unprocessable(_) => Outcome::Unprocessable,
         }
     }
 
-    /// The reason behind the word, where there is one.
+    /// The reason, where there is one.
     pub fn detail(&self) -> Option<&str> {
         match self {
-            Outcome::Ignored(why) | Outcome::Unprocessable(why) => Some(why),
-            Outcome::Applied | Outcome::Ping => None,
+            Reading::Ignored(why) | Reading::Unprocessable(why) => Some(why),
+            Reading::Told | Reading::Ping => None,
         }
     }
 }

@@ -69,7 +69,7 @@ words! {
     Permission {
         /// Pipelines, executions and jobs, and their changes as they happen.
         PipelinesRead = "pipelines:read",
-        /// Names and archiving of pipelines.
+        /// Names, visibility and archiving of pipelines.
         PipelinesWrite = "pipelines:write",
         /// The ledger of deliveries.
         DeliveriesRead = "deliveries:read",
@@ -126,6 +126,16 @@ impl Role {
 }
 
 impl Permission {
+    /// Those that a text names with spaces between; a word that no permission has is passed over.
+    pub fn parse_list(text: &str) -> Vec<Permission> {
+        text.split(' ').filter_map(|word| word.parse().ok()).collect()
+    }
+
+    /// The same text again.
+    pub fn write_list(list: &[Permission]) -> String {
+        list.iter().map(|permission| permission.word()).collect::<Vec<_>>().join(" ")
+    }
+
     /// Whether it is about the whole service, so that a role in one project never gives it.
     pub const fn is_of_the_whole(self) -> bool {
         matches!(
@@ -162,6 +172,36 @@ impl Visibility {
     }
 }
 
+/// Who sees a pipeline of a project that is seen. It only ever takes away: nobody sees a pipeline whose project they do not see.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[sqlx(type_name = "TEXT", rename_all = "lowercase")]
+pub enum PipelineVisibility {
+    /// Whoever sees its project.
+    #[default]
+    Project,
+    /// Of those, only who may read pipelines in the project or everywhere; not who sees it because the project is internal.
+    Private,
+}
+
+impl PipelineVisibility {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            PipelineVisibility::Project => "project",
+            PipelineVisibility::Private => "private",
+        }
+    }
+
+    /// What it comes to in a project that has this visibility.
+    pub const fn in_project(self, project: Visibility) -> Visibility {
+        match self {
+            PipelineVisibility::Project => project,
+            PipelineVisibility::Private => Visibility::Private,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -178,6 +218,24 @@ mod tests {
             "owner".parse::<Role>().expect_err("no such role").to_string(),
             "\"owner\" is not one of admin, maintainer, viewer, runner, wallboard"
         );
+    }
+
+    #[test]
+    fn a_pipeline_is_never_seen_by_more_than_its_project() {
+        use PipelineVisibility::{Private, Project};
+        let of = |pipeline: PipelineVisibility| [Visibility::Private, Visibility::Internal].map(|project| pipeline.in_project(project));
+
+        assert_eq!(of(Project), [Visibility::Private, Visibility::Internal]);
+        assert_eq!(of(Private), [Visibility::Private; 2]);
+    }
+
+    #[test]
+    fn a_list_reads_back_without_what_nobody_knows() {
+        let list = [Permission::SystemRead, Permission::PipelinesRead];
+
+        assert_eq!(Permission::write_list(&list), "system:read pipelines:read");
+        assert_eq!(Permission::parse_list("system:read brew:coffee pipelines:read"), list);
+        assert_eq!(Permission::parse_list(&Permission::write_list(&[])), []);
     }
 
     #[test]

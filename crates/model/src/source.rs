@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Host, SecretId, SourceId, Timestamp};
 
+mod fitness;
+
+pub use fitness::{SHORTEST_SECRET, Unfit, check_secret};
+
 /// What a secret is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -17,12 +17,15 @@ use crate::error::Attempt;
 use crate::writer::Tx;
 
 mod chain;
+mod names;
 mod reading;
 mod redact;
 mod verify;
 
 pub use chain::{Anchor, BadAnchor, Row};
+pub use names::{Named, Names};
 pub use reading::AuditQuery;
+pub use redact::without_tokens;
 pub use verify::{Finding, Verification};
 
 /// Rows in one statement.
@@ -217,11 +220,7 @@ impl Entry {
 
 /// As much of somebody else's text as is kept, without what could spoil a log line or a column.
 fn kept(text: &str) -> String {
-    redact::without_tokens(text)
-        .chars()
-        .filter(|letter| !letter.is_control())
-        .take(LONGEST_TEXT)
-        .collect()
+    without_tokens(text).chars().filter(|letter| !letter.is_control()).take(LONGEST_TEXT).collect()
 }
 
 impl Tx {

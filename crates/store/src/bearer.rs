@@ -89,35 +89,63 @@ impl Reader {
         }))
     }
 
-    /// Projects that whoever is signed in may see.
-    pub async fn list_internal_projects(&self) -> Result<Vec<ProjectId>> {
-        const SQL: &str = "SELECT id FROM projects WHERE visibility = 'internal' ORDER BY id";
-        on!(&self.on, |db| sqlx::query_scalar(SQL).fetch_all(db).await).attempted("list projects that everybody sees")
+    /// Projects that whoever is signed in may see, by id, each once for every pipeline of it that they may not, or once with none. One query, so
+    /// that no project is there without what is private in it.
+    pub async fn list_internal_projects(&self) -> Result<Vec<(ProjectId, Option<PipelineId>)>> {
+        const SQL: &str = "
+            SELECT j.id, p.id
+            FROM projects j
+            LEFT JOIN pipelines p ON p.project_id = j.id AND p.visibility <> 'project'
+            WHERE j.visibility = 'internal'
+            ORDER BY j.id, p.id";
+        on!(&self.on, |db| sqlx::query_as(SQL).fetch_all(db).await).attempted("list projects that everybody sees")
     }
 }
 
-macro_rules! project_of {
-    ($name:ident, $id:ident, $sql:literal, $what:literal) => {
+macro_rules! home_of {
+    ($name:ident, $id:ident, $home:ident, $sql:literal, $doc:literal) => {
         impl Reader {
-            #[doc = concat!("The project that ", $what, " belongs to; never another one later.")]
-            pub async fn $name(&self, id: $id) -> Result<Option<ProjectId>> {
+            #[doc = $doc]
+            pub async fn $name(&self, id: $id) -> Result<Option<$home>> {
                 const SQL: &str = $sql;
-                on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).fetch_optional(db).await).attempted("find a project")
+                on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).fetch_optional(db).await).attempted("find what a thing belongs to")
             }
         }
     };
 }
 
-project_of!(project_of_pipeline, PipelineId, "SELECT project_id FROM pipelines WHERE id = $1", "a pipeline");
-project_of!(
+home_of!(
+    project_of_pipeline,
+    PipelineId,
+    ProjectId,
+    "SELECT project_id FROM pipelines WHERE id = $1",
+    "The project that a pipeline belongs to; never another one later."
+);
+home_of!(
     project_of_execution,
     ExecutionId,
+    ProjectId,
     "SELECT project_id FROM executions WHERE id = $1",
-    "an execution"
+    "The project that an execution belongs to; never another one later."
 );
-project_of!(
+home_of!(
     project_of_job,
     JobId,
+    ProjectId,
     "SELECT e.project_id FROM jobs j JOIN executions e ON e.id = j.execution_id WHERE j.id = $1",
-    "a job"
+    "The project that a job belongs to; never another one later."
+);
+home_of!(
+    pipeline_of_execution,
+    ExecutionId,
+    PipelineId,
+    "SELECT pipeline_id FROM executions WHERE id = $1",
+    "The pipeline that an execution belongs to now; deliveries may tell of another one."
+);
+home_of!(
+    pipeline_of_job,
+    JobId,
+    PipelineId,
+    "SELECT e.pipeline_id FROM jobs j JOIN executions e ON e.id = j.execution_id WHERE j.id = $1",
+    "The pipeline that a job belongs to now; deliveries may tell of another one."
 );

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pipecast_model::{Delivery, DeliveryId, Host, Outcome, ProjectId, Refusal, SecretId, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Host, Outcome, ProjectId, Reading, Refusal, SecretId, Timestamp};
 use sqlx::QueryBuilder;
 use sqlx::types::Json;
 
@@ -60,7 +60,7 @@ struct DeliveryRow {
     headers: Json<Vec<(String, String)>>,
     replay_of: Option<DeliveryId>,
     secret_id: Option<SecretId>,
-    outcome: String,
+    outcome: Outcome,
     detail: Option<String>,
     repeats: i64,
     recorded_at: Timestamp,
@@ -111,14 +111,14 @@ impl Tx {
     /// The row says `applied`, because what is noted here takes effect in the same transaction or not at all.
     pub async fn note_delivery(&mut self, delivery: &Delivery) -> Result<Noted> {
         self.source(delivery.host, &delivery.source).await?;
-        if self.known.noted.remove(&delivery.id) || self.write_delivery(delivery, Outcome::Applied.word(), None).await? {
+        if self.known.noted.remove(&delivery.id) || self.write_delivery(delivery, Outcome::Applied, None).await? {
             self.unwritten.bodies.push((delivery.id, delivery.received_at, delivery.body.clone()));
             return Ok(Noted::New);
         }
         match self.find_like(delivery).await? {
             Some((SAME_KEY, first, original)) => self.count_repeat(first, original).await,
             Some((SAME_BODY_ALONE, first, _)) => {
-                self.write_delivery(delivery, "duplicate", Some(first)).await?;
+                self.write_delivery(delivery, Outcome::Duplicate, Some(first)).await?;
                 Ok(Noted::Duplicate(first))
             }
             Some((_, first, original)) => Ok(Noted::Duplicate(original.unwrap_or(first))),
@@ -221,7 +221,7 @@ impl Tx {
 
     /// Whether the row was written; it is not where its id or its key is there already, nor where its body is, unless it is
     /// written as the duplicate of that one. Looking and writing are one statement, because nearly every delivery is new.
-    async fn write_delivery(&mut self, delivery: &Delivery, outcome: &str, duplicate_of: Option<DeliveryId>) -> Result<bool> {
+    async fn write_delivery(&mut self, delivery: &Delivery, outcome: Outcome, duplicate_of: Option<DeliveryId>) -> Result<bool> {
         let new = delivery.replay_of.is_none() && duplicate_of.is_none();
         let body = Some(delivery.body_sha256.as_str()).filter(|_| new);
         let (from, to) = around(delivery.received_at);
@@ -238,7 +238,7 @@ impl Tx {
             .bind(Json(&delivery.headers))
             .bind(delivery.replay_of)
             .bind(duplicate_of)
-            .bind(outcome)
+            .bind(outcome.word())
             .bind(&detail)
             .bind(Timestamp::now())
             .bind(body)
@@ -286,12 +286,12 @@ impl Tx {
     }
 
     /// Writes how a noted delivery ended.
-    pub(crate) async fn write_outcome(&mut self, id: DeliveryId, outcome: &Outcome) -> Result<()> {
+    pub(crate) async fn write_reading(&mut self, id: DeliveryId, reading: &Reading) -> Result<()> {
         const SQL: &str = "UPDATE deliveries SET (outcome, detail) = ($2, $3) WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(id)
-            .bind(outcome.word())
-            .bind(outcome.detail())
+            .bind(reading.outcome().word())
+            .bind(reading.detail())
             .execute(&mut **db)
             .await
             .map(drop))
@@ -322,4 +322,17 @@ impl Tx {
 fn around(instant: Timestamp) -> (Timestamp, Timestamp) {
     let day = i64::try_from(SAME_BODY.as_micros()).expect("a day fits");
     (instant.minus(SAME_BODY), Timestamp(instant.0.saturating_add(day)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pipecast_model::quantity::parse_duration;
+
+    use super::SAME_BODY;
+    use crate::Retention;
+
+    #[test]
+    fn the_ledger_knows_a_body_as_long_as_the_same_one_is_a_repetition() {
+        assert_eq!(parse_duration(Retention::LEAST_DELIVERIES), Some(SAME_BODY));
+    }
 }

@@ -18,6 +18,8 @@ pub enum Known {
     New(Slot),
     /// It was used, and this was kept for it.
     Answered(Plain),
+    /// Another transaction has it and has not come to an end for as long as one waits for a lock. This one is broken by that.
+    UnderWay,
     /// It was used with a build from before that did not seal the answer for its caller and key, so nobody is told it again.
     Older,
 }
@@ -35,8 +37,8 @@ struct Row {
 }
 
 impl Tx {
-    /// Looks a key of somebody up, and takes it where it is new. Whoever comes with the same key meanwhile waits for this transaction. Which
-    /// request it was used for stands in what is kept for it: `request_hash` is not written any more.
+    /// Looks a key of somebody up, and takes it where it is new. Whoever comes with the same key meanwhile waits for this transaction,
+    /// on PostgreSQL for as long as `lock_timeout` says. Which request it was used for stands in what is kept for it: `request_hash` is not written any more.
     ///
     /// # Errors
     /// `Corrupt` where the answer does not open, as after the loss of a key.
@@ -46,14 +48,16 @@ impl Tx {
             ON CONFLICT (caller, key_hash) DO NOTHING
             RETURNING id";
         const FIND: &str = "SELECT id, sealed FROM idempotent_answers WHERE caller = $1 AND key_hash = $2";
-        let taken: Option<i64> = on!(&mut self.on, |db| sqlx::query_scalar(TAKE)
+        let taken: sqlx::Result<Option<i64>> = on!(&mut self.on, |db| sqlx::query_scalar(TAKE)
             .bind(caller)
             .bind(key_hash)
             .bind(now)
             .fetch_optional(&mut **db)
-            .await)
-        .attempted("take an idempotency key")?;
-        if let Some(id) = taken {
+            .await);
+        if taken.as_ref().is_err_and(waited_in_vain) {
+            return Ok(Known::UnderWay);
+        }
+        if let Some(id) = taken.attempted("take an idempotency key")? {
             let place = place(id, caller, key_hash);
             return Ok(Known::New(Slot { id, place }));
         }
@@ -88,6 +92,11 @@ impl Tx {
             .map(|done| done.rows_affected()))
         .attempted("forget answers")
     }
+}
+
+/// Whether PostgreSQL gave up on a lock. On SQLite a transaction has waited for all others when it begins.
+fn waited_in_vain(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| code == "55P03")
 }
 
 /// With whose answer it is and to which key: whoever may write the row makes it nobody else's.

@@ -1,12 +1,12 @@
 //! Reading the ledger: which deliveries there were, what became of each, and which sources have fallen silent.
 //! Knows nothing of how deliveries are noted (see `delivery`), nor of who asks.
 
-use pipecast_model::{DeliveryId, Host, ProjectId, SecretId, SourceId, Timestamp, Topic};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, SecretId, SourceId, Timestamp, Topic};
 use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::{Error, Reader, Result};
+use crate::{Direction, Error, Reader, Result};
 
 mod asking;
 #[cfg(test)]
@@ -36,8 +36,8 @@ pub struct Listed {
     pub received_at: Timestamp,
     /// When it was written down, which is when it took effect.
     pub recorded_at: Timestamp,
-    /// `applied`, `ping`, `ignored`, `unprocessable`, `duplicate`, `refused`.
-    pub outcome: String,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Why, where there is a why.
     pub detail: Option<String>,
     /// How often it was tried; more than once where the database refused it before.
@@ -114,47 +114,46 @@ impl Reader {
         .attempted("find a delivery")
     }
 
-    /// Those of a query that can be replayed, the first received first; neither its order nor `after` count here.
-    pub async fn list_replayable(&self, query: &DeliveryQuery) -> Result<Vec<DeliveryId>> {
-        const SELECT: &str = "SELECT d.id, d.received_at FROM deliveries d WHERE 1 = 1";
+    /// Those of a query that can be replayed, with the bytes of their bodies, the first received first; neither its order nor `after` count here.
+    pub async fn list_replayable(&self, query: &DeliveryQuery) -> Result<Vec<(DeliveryId, i64)>> {
+        const SELECT: &str = "
+            SELECT d.id, d.received_at, (SELECT b.bytes FROM delivery_bodies b WHERE b.delivery_id = d.id) AS bytes
+            FROM deliveries d
+            WHERE 1 = 1";
         let query = DeliveryQuery {
-            oldest_first: true,
+            direction: Direction::Up,
             ..query.clone()
         };
         if query.parts().is_empty() {
             return Ok(Vec::new());
         }
-        let rows: Vec<(DeliveryId, Timestamp)> = on!(&self.on, |db| {
+        let rows: Vec<(DeliveryId, Timestamp, i64)> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new("");
             ask(&query, SELECT, REPLAYABLE, &mut sql);
             sql.build_query_as().fetch_all(db).await
         })
         .attempted("list deliveries to replay")?;
-        Ok(rows.into_iter().map(|(id, _)| id).collect())
+        Ok(rows.into_iter().map(|(id, _, bytes)| (id, bytes)).collect())
     }
 
-    /// How many a query finds, and how many of them can be replayed; it counts no further than its limit.
-    pub async fn count_deliveries(&self, query: &DeliveryQuery) -> Result<(i64, i64)> {
-        let (mut found, mut replayable) = (0, 0);
+    /// How many a query finds; it counts no further than its limit.
+    pub async fn count_deliveries(&self, query: &DeliveryQuery) -> Result<i64> {
+        let mut found = 0;
         for part in query.parts() {
-            let (more, of_them) = self.count_part(&part).await?;
-            found += more;
-            replayable += of_them;
+            found += self.count_part(&part).await?;
             if found >= query.limit {
                 break;
             }
         }
-        Ok((found.min(query.limit), replayable.min(query.limit)))
+        Ok(found.min(query.limit))
     }
 
-    async fn count_part(&self, query: &DeliveryQuery) -> Result<(i64, i64)> {
+    async fn count_part(&self, query: &DeliveryQuery) -> Result<i64> {
         on!(&self.on, |db| {
-            let mut sql = QueryBuilder::new("SELECT count(*), CAST(coalesce(sum(replayable), 0) AS BIGINT) FROM (SELECT CAST(CASE WHEN 1 = 1");
-            sql.push(REPLAYABLE)
-                .push(" THEN 1 ELSE 0 END AS BIGINT) AS replayable FROM deliveries d WHERE 1 = 1");
+            let mut sql = QueryBuilder::new("SELECT count(*) FROM (SELECT d.id FROM deliveries d WHERE 1 = 1");
             query.limit_to(&mut sql);
             sql.push(" ORDER BY d.received_at, d.id LIMIT ").push_bind(query.limit).push(") found");
-            sql.build_query_as().fetch_one(db).await
+            sql.build_query_scalar().fetch_one(db).await
         })
         .attempted("count deliveries")
     }

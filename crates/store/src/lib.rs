@@ -11,6 +11,7 @@ mod durability;
 mod engine;
 mod error;
 mod execution;
+mod folding;
 mod foresight;
 pub mod idempotency;
 mod job;
@@ -49,7 +50,7 @@ mod totp;
 mod user;
 mod writer;
 
-use pipecast_model::{Delivery, DeliveryId, Timestamp};
+use pipecast_model::{Delivery, DeliveryId, Outcome, Timestamp};
 
 pub use alone::Task;
 pub use bearer::{Bearer, Credential, Limits};
@@ -59,17 +60,17 @@ pub use ledger::{Changed, DeliveryQuery, Listed, Silence};
 pub use login_failure::{Anew, LoginFailures};
 pub use membership::{Membership, MembershipQuery};
 pub use migrate::migrate;
-pub use notification_target::{NotificationTarget, TargetFields, TargetQuery, place_of_destination};
+pub use notification_target::{NotificationTarget, TargetFields, TargetQuery, place_of_destination, place_of_recipients};
 pub use options::Options;
-pub use pipeline::keeping::{ByNameOrId, KeptPipeline, KeptPipelineQuery, PipelineChange};
+pub use pipeline::keeping::{KeptPipeline, KeptPipelineQuery, PipelineChange};
 pub use project::keeping::{KeptProject, KeptProjectQuery, ProjectChange};
 pub use prune::{Pruned, Retention};
 pub use purge::Purged;
-pub use query::{Deleted, ExecutionQuery, PipelineQuery, Sort};
+pub use query::{ByNameOrId, Deleted, Direction, ExecutionQuery, PipelineQuery, Sort};
 pub use reader::Reader;
 pub use replica::{Replica, Standing};
 pub use retention_policy::{MOST_POLICIES, MadePolicy, PolicyQuery, RetentionPolicy};
-pub use session::{Ended, NewRefresh, Refresh, Session};
+pub use session::{Ended, NewRefresh, Refresh, Session, SessionQuery};
 pub use setting::StoredSetting;
 pub use setup::Offer;
 pub use sight::Sight;
@@ -108,8 +109,8 @@ pub async fn connect(options: &Options) -> Result<(Reader, Writer)> {
 pub struct Record {
     /// The delivery; its body is empty once it has been pruned.
     pub delivery: Delivery,
-    /// `applied`, `ping`, `ignored`, `unprocessable`, `duplicate`, `refused`.
-    pub outcome: String,
+    /// What became of it.
+    pub outcome: Outcome,
     /// Why, where there is a why.
     pub detail: Option<String>,
     /// How often the same delivery key came again.

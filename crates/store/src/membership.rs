@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::{Attempt, missing_parent};
+use crate::query::Direction;
 use crate::writer::Tx;
 use crate::{Reader, Result, Sight};
 
@@ -39,8 +40,8 @@ pub struct MembershipQuery {
     pub user: Option<UserId>,
     /// Only with this role.
     pub role: Option<Role>,
-    /// The other way round.
-    pub descending: bool,
+    /// Which way, by project and user.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<(ProjectId, UserId)>,
     /// At most this many.
@@ -64,7 +65,7 @@ impl Reader {
     pub async fn list_memberships(&self, query: &MembershipQuery) -> Result<Vec<Membership>> {
         on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_memberships!("WHERE TRUE"));
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_projects(&mut sql, "j");
             if let Some(project) = query.project {
                 sql.push(" AND m.project_id = ").push_bind(project);
             }
@@ -74,22 +75,7 @@ impl Reader {
             if let Some(role) = query.role {
                 sql.push(" AND m.role = ").push_bind(role.word());
             }
-            if let Some((project, user)) = query.after {
-                sql.push(if query.descending {
-                    " AND (m.project_id, m.user_id) < ("
-                } else {
-                    " AND (m.project_id, m.user_id) > ("
-                })
-                .push_bind(project)
-                .push(", ")
-                .push_bind(user)
-                .push(")");
-            }
-            sql.push(if query.descending {
-                " ORDER BY m.project_id DESC, m.user_id DESC LIMIT "
-            } else {
-                " ORDER BY m.project_id, m.user_id LIMIT "
-            });
+            query.direction.page_by_two(&mut sql, ["m.project_id", "m.user_id"], query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list memberships")

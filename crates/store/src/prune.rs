@@ -4,12 +4,15 @@
 use std::time::Duration;
 
 use pipecast_model::{DeliveryId, ProjectId, Timestamp};
+use sqlx::QueryBuilder;
 
 use crate::Result;
 use crate::engine::on;
 use crate::error::Attempt;
 use crate::retention_policy::MOST_POLICIES;
 use crate::writer::Tx;
+
+const TAKE_AWAY: &str = "take away what is too old";
 
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +21,16 @@ pub struct Retention {
     pub bodies: Duration,
     /// All bodies together, in bytes; the oldest go first.
     pub bodies_bytes: i64,
-    /// The ledger, which is also the inbox that tells duplicates, and the changes of topics.
+    /// The ledger, which is also the inbox that tells duplicates, and what each of its deliveries changed.
     pub deliveries: Duration,
+}
+
+impl Retention {
+    /// The least that `deliveries` may be, as it is written: the ledger has to know a body as long as the same one is a repetition.
+    pub const LEAST_DELIVERIES: &str = "1d";
+
+    /// The most that an age may be, as it is written: ten years.
+    pub const MOST: &str = "3650d";
 }
 
 /// What `prune` took away.
@@ -33,8 +44,8 @@ pub struct Pruned {
     pub changes: u64,
 }
 
-/// Statements that take away what is older than `$1`, at most `$2` rows: everywhere; of one project, which is `$3`; of what belongs to no
-/// project; and of the projects that have no policy of their own.
+/// Statements that take away what is older than `$1`, at most `$2` rows, and say of which deliveries: everywhere; of one project, which is
+/// `$3`; of what belongs to no project; and of the projects that have no policy of their own.
 struct Prunes {
     everywhere: &'static str,
     of_project: &'static str,
@@ -45,7 +56,8 @@ struct Prunes {
 const BODIES: Prunes = Prunes {
     everywhere: "
         DELETE FROM delivery_bodies
-        WHERE delivery_id IN (SELECT delivery_id FROM delivery_bodies WHERE received_at < $1 ORDER BY received_at, delivery_id LIMIT $2)",
+        WHERE delivery_id IN (SELECT delivery_id FROM delivery_bodies WHERE received_at < $1 ORDER BY received_at, delivery_id LIMIT $2)
+        RETURNING delivery_id",
     of_project: "
         DELETE FROM delivery_bodies
         WHERE delivery_id IN (
@@ -54,7 +66,8 @@ const BODIES: Prunes = Prunes {
             WHERE project_id = $3 AND received_at < $1
             ORDER BY received_at, delivery_id
             LIMIT $2
-        )",
+        )
+        RETURNING delivery_id",
     of_none: "
         DELETE FROM delivery_bodies
         WHERE delivery_id IN (
@@ -63,7 +76,8 @@ const BODIES: Prunes = Prunes {
             WHERE project_id IS NULL AND received_at < $1
             ORDER BY received_at, delivery_id
             LIMIT $2
-        )",
+        )
+        RETURNING delivery_id",
     // Project by project, each by its index: what others keep for longer is not read over and over.
     of_others: "
         DELETE FROM delivery_bodies
@@ -74,19 +88,23 @@ const BODIES: Prunes = Prunes {
             WHERE b.project_id = p.id AND b.received_at < $1
                 AND NOT EXISTS (SELECT 1 FROM retention_policies r WHERE r.project_id = p.id AND r.bodies IS NOT NULL)
             LIMIT $2
-        )",
+        )
+        RETURNING delivery_id",
 };
 
 const DELIVERIES: Prunes = Prunes {
     everywhere: "
         DELETE FROM deliveries
-        WHERE id IN (SELECT id FROM deliveries WHERE received_at < $1 ORDER BY received_at, id LIMIT $2)",
+        WHERE id IN (SELECT id FROM deliveries WHERE received_at < $1 ORDER BY received_at, id LIMIT $2)
+        RETURNING id",
     of_project: "
         DELETE FROM deliveries
-        WHERE id IN (SELECT id FROM deliveries WHERE project_id = $3 AND received_at < $1 ORDER BY received_at, id LIMIT $2)",
+        WHERE id IN (SELECT id FROM deliveries WHERE project_id = $3 AND received_at < $1 ORDER BY received_at, id LIMIT $2)
+        RETURNING id",
     of_none: "
         DELETE FROM deliveries
-        WHERE id IN (SELECT id FROM deliveries WHERE project_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)",
+        WHERE id IN (SELECT id FROM deliveries WHERE project_id IS NULL AND received_at < $1 ORDER BY received_at, id LIMIT $2)
+        RETURNING id",
     of_others: "
         DELETE FROM deliveries
         WHERE id IN (
@@ -96,41 +114,73 @@ const DELIVERIES: Prunes = Prunes {
             WHERE d.project_id = p.id AND d.received_at < $1
                 AND NOT EXISTS (SELECT 1 FROM retention_policies r WHERE r.project_id = p.id AND r.deliveries IS NOT NULL)
             LIMIT $2
-        )",
+        )
+        RETURNING id",
 };
 
 impl Tx {
     /// Takes away what is older than it may be, at most `limit` rows of each kind and policy. Call it again while it takes `limit` of any.
     ///
     /// A project with a policy of its own keeps its deliveries and bodies as long as that says; the size of all bodies together is
-    /// above every policy.
+    /// above every policy. What a delivery changed is kept as long as the delivery, and what belongs to none as long as any.
     pub async fn prune(&mut self, retention: &Retention, now: Timestamp, limit: i64) -> Result<Pruned> {
         const OLD_CHANGES: &str = "
             DELETE FROM topic_changes
             WHERE (topic, seq) IN (SELECT topic, seq FROM topic_changes WHERE at < $1 ORDER BY at LIMIT $2)";
         let policies = self.retention_ages().await?;
         let of_bodies = policies.iter().filter_map(|(project, bodies, _)| Some((*project, (*bodies)?))).collect();
-        let of_deliveries = policies
+        let of_deliveries: Vec<_> = policies
             .iter()
             .filter_map(|(project, _, deliveries)| Some((*project, (*deliveries)?)))
             .collect();
-        let mut bodies = self.prune_by_age(&BODIES, retention.bodies, of_bodies, now, limit).await?;
+        let mut bodies = self.prune_by_age(&BODIES, retention.bodies, of_bodies, now, limit).await?.len() as u64;
         bodies += self.prune_bodies_by_size(retention.bodies_bytes, limit - bodies.cast_signed()).await?;
-        let deliveries = self.prune_by_age(&DELIVERIES, retention.deliveries, of_deliveries, now, limit).await?;
-        let changes = self.take_away(OLD_CHANGES, now.minus(retention.deliveries), limit, None).await?;
-        Ok(Pruned { bodies, deliveries, changes })
+        let longest = of_deliveries.iter().map(|(_, micros)| Timestamp(now.0.saturating_sub(*micros))).min();
+        let gone = self.prune_by_age(&DELIVERIES, retention.deliveries, of_deliveries, now, limit).await?;
+        let mut changes = self.prune_changes_of(&gone).await?;
+        let before = now.minus(retention.deliveries);
+        let before = longest.map_or(before, |longest| longest.min(before));
+        changes += on!(&mut self.on, |db| sqlx::query(OLD_CHANGES)
+            .bind(before)
+            .bind(limit)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted(TAKE_AWAY)?;
+        Ok(Pruned {
+            bodies,
+            deliveries: gone.len() as u64,
+            changes,
+        })
     }
 
-    async fn prune_by_age(&mut self, prunes: &Prunes, age: Duration, policies: Vec<(ProjectId, i64)>, now: Timestamp, limit: i64) -> Result<u64> {
+    async fn prune_changes_of(&mut self, deliveries: &[DeliveryId]) -> Result<u64> {
+        let mut taken = 0;
+        for some in deliveries.chunks(500) {
+            taken += on!(&mut self.on, |db| {
+                let mut sql = QueryBuilder::new("DELETE FROM topic_changes WHERE delivery_id IN (");
+                let mut ids = sql.separated(", ");
+                for id in some {
+                    ids.push_bind(id);
+                }
+                sql.push(")");
+                sql.build().execute(&mut **db).await.map(|done| done.rows_affected())
+            })
+            .attempted(TAKE_AWAY)?;
+        }
+        Ok(taken)
+    }
+
+    async fn prune_by_age(&mut self, prunes: &Prunes, age: Duration, policies: Vec<(ProjectId, i64)>, now: Timestamp, limit: i64) -> Result<Vec<DeliveryId>> {
         let before = now.minus(age);
         if policies.is_empty() {
             return self.take_away(prunes.everywhere, before, limit, None).await;
         }
         let mut taken = self.take_away(prunes.of_none, before, limit, None).await?;
-        taken += self.take_away(prunes.of_others, before, limit, None).await?;
+        taken.extend(self.take_away(prunes.of_others, before, limit, None).await?);
         for (project, micros) in policies {
             let before = Timestamp(now.0.saturating_sub(micros));
-            taken += self.take_away(prunes.of_project, before, limit, Some(project)).await?;
+            taken.extend(self.take_away(prunes.of_project, before, limit, Some(project)).await?);
         }
         Ok(taken)
     }
@@ -140,15 +190,15 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query_as(SQL).bind(MOST_POLICIES).fetch_all(&mut **db).await).attempted("read the retention policies")
     }
 
-    async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64, of: Option<ProjectId>) -> Result<u64> {
+    async fn take_away(&mut self, sql: &'static str, before: Timestamp, limit: i64, of: Option<ProjectId>) -> Result<Vec<DeliveryId>> {
         on!(&mut self.on, |db| {
-            let mut query = sqlx::query(sql).bind(before).bind(limit);
+            let mut query = sqlx::query_scalar(sql).bind(before).bind(limit);
             if let Some(project) = of {
                 query = query.bind(project);
             }
-            query.execute(&mut **db).await.map(|done| done.rows_affected())
+            query.fetch_all(&mut **db).await
         })
-        .attempted("take away what is too old")
+        .attempted(TAKE_AWAY)
     }
 
     async fn prune_bodies_by_size(&mut self, most: i64, limit: i64) -> Result<u64> {

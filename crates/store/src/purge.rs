@@ -2,7 +2,7 @@
 //! have ended.
 //! Knows nothing of how long that is. What it took stands in the audit, by id and name.
 
-use pipecast_model::{SourceId, Timestamp, TokenId, UserId};
+use pipecast_model::{Timestamp, TokenId};
 
 use crate::Result;
 use crate::audit::{By, Entry};
@@ -23,14 +23,56 @@ pub struct Purged {
 
 const ATTEMPTED: &str = "take away what was deleted";
 
-/// What of a user lies in other tables, before the user itself. Tokens that carry a session on go with the session.
-const OF_USER: [&str; 5] = [
-    "DELETE FROM sessions WHERE user_id = $1",
-    "DELETE FROM api_tokens WHERE user_id = $1",
-    "DELETE FROM totp WHERE user_id = $1",
-    "DELETE FROM recovery_codes WHERE user_id = $1",
-    "DELETE FROM memberships WHERE user_id = $1",
-];
+/// What is deleted by operators first and taken away later, and how.
+struct Rows {
+    /// In words of the audit.
+    kind: &'static str,
+    action: &'static str,
+    /// Ids and names of those that were deleted before a time.
+    due: &'static str,
+    /// Takes one, unless somebody has restored it meanwhile: so it is looked at again under its lock.
+    take: &'static str,
+    /// What else goes of one, in this order.
+    then: &'static [&'static str],
+}
+
+const SOURCES: Rows = Rows {
+    kind: "source",
+    action: "source.purge",
+    due: "
+        SELECT id, coalesce(name, key) FROM sources
+        WHERE deleted_at IS NOT NULL AND deleted_at < $1 AND managed = TRUE
+        ORDER BY deleted_at, id
+        LIMIT $2",
+    take: "
+        UPDATE sources
+        SET (managed, name, name_folded, silent_after, created_by) = (FALSE, NULL, '', NULL, NULL)
+        WHERE id = $1 AND deleted_at < $2",
+    then: &[
+        "DELETE FROM source_secrets WHERE source_id = $1",
+        "DELETE FROM sources WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM projects WHERE source_id = $1)",
+    ],
+};
+
+const USERS: Rows = Rows {
+    kind: "user",
+    action: "user.purge",
+    due: "
+        SELECT id, name FROM users
+        WHERE deleted_at IS NOT NULL AND deleted_at < $1
+        ORDER BY deleted_at, id
+        LIMIT $2",
+    take: "UPDATE users SET version = version WHERE id = $1 AND deleted_at < $2",
+    // Tokens that carry a session on go with the session.
+    then: &[
+        "DELETE FROM sessions WHERE user_id = $1",
+        "DELETE FROM api_tokens WHERE user_id = $1",
+        "DELETE FROM totp WHERE user_id = $1",
+        "DELETE FROM recovery_codes WHERE user_id = $1",
+        "DELETE FROM memberships WHERE user_id = $1",
+        "DELETE FROM users WHERE id = $1",
+    ],
+};
 
 impl Tx {
     /// Takes away what was deleted before a time, at most `limit` of each kind. Call it again while it takes `limit` of any.
@@ -39,74 +81,31 @@ impl Tx {
     /// history stays, and nothing else is ever delivered there. Tokens that were revoked or have expired before that time go too.
     pub async fn purge(&mut self, before: Timestamp, limit: i64) -> Result<Purged> {
         Ok(Purged {
-            sources: self.purge_sources(before, limit).await?,
-            users: self.purge_users(before, limit).await?,
+            sources: self.purge_rows(&SOURCES, before, limit).await?,
+            users: self.purge_rows(&USERS, before, limit).await?,
             tokens: self.purge_tokens(before, limit).await?,
         })
     }
 
-    async fn purge_sources(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
-        const DUE: &str = "
-            SELECT id, coalesce(name, key) FROM sources
-            WHERE deleted_at IS NOT NULL AND deleted_at < $1 AND managed = TRUE
-            ORDER BY deleted_at, id
-            LIMIT $2";
-        // Somebody may restore it at the same time, so the row is looked at again under its lock.
-        const EMPTY: &str = "
-            UPDATE sources
-            SET (managed, name, name_folded, silent_after, created_by) = (FALSE, NULL, '', NULL, NULL)
-            WHERE id = $1 AND deleted_at < $2";
-        const SECRETS: &str = "DELETE FROM source_secrets WHERE source_id = $1";
-        const ROW: &str = "DELETE FROM sources WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM projects WHERE source_id = $1)";
-        let due: Vec<(SourceId, String)> =
-            on!(&mut self.on, |db| sqlx::query_as(DUE).bind(before).bind(limit).fetch_all(&mut **db).await).attempted(ATTEMPTED)?;
+    async fn purge_rows(&mut self, rows: &Rows, before: Timestamp, limit: i64) -> Result<u64> {
+        let due: Vec<(i64, String)> =
+            on!(&mut self.on, |db| sqlx::query_as(rows.due).bind(before).bind(limit).fetch_all(&mut **db).await).attempted(ATTEMPTED)?;
         let mut gone = 0;
         for (id, name) in due {
-            let emptied = on!(&mut self.on, |db| sqlx::query(EMPTY)
+            let taken = on!(&mut self.on, |db| sqlx::query(rows.take)
                 .bind(id)
                 .bind(before)
                 .execute(&mut **db)
                 .await
                 .map(|done| done.rows_affected()))
             .attempted(ATTEMPTED)?;
-            if emptied == 0 {
+            if taken == 0 {
                 continue;
             }
-            for sql in [SECRETS, ROW] {
+            for sql in rows.then.iter().copied() {
                 on!(&mut self.on, |db| sqlx::query(sql).bind(id).execute(&mut **db).await.map(drop)).attempted(ATTEMPTED)?;
             }
-            self.audit(Entry::new(By::system(), "source.purge").on("source", id, name));
-            gone += 1;
-        }
-        Ok(gone)
-    }
-
-    async fn purge_users(&mut self, before: Timestamp, limit: i64) -> Result<u64> {
-        const DUE: &str = "
-            SELECT id, name FROM users
-            WHERE deleted_at IS NOT NULL AND deleted_at < $1
-            ORDER BY deleted_at, id
-            LIMIT $2";
-        const LOCK: &str = "UPDATE users SET version = version WHERE id = $1 AND deleted_at < $2";
-        const ROW: &str = "DELETE FROM users WHERE id = $1";
-        let due: Vec<(UserId, String)> =
-            on!(&mut self.on, |db| sqlx::query_as(DUE).bind(before).bind(limit).fetch_all(&mut **db).await).attempted(ATTEMPTED)?;
-        let mut gone = 0;
-        for (id, name) in due {
-            let locked = on!(&mut self.on, |db| sqlx::query(LOCK)
-                .bind(id)
-                .bind(before)
-                .execute(&mut **db)
-                .await
-                .map(|done| done.rows_affected()))
-            .attempted(ATTEMPTED)?;
-            if locked == 0 {
-                continue;
-            }
-            for sql in OF_USER.into_iter().chain([ROW]) {
-                on!(&mut self.on, |db| sqlx::query(sql).bind(id).execute(&mut **db).await.map(drop)).attempted(ATTEMPTED)?;
-            }
-            self.audit(Entry::new(By::system(), "user.purge").on("user", id, name));
+            self.audit(Entry::new(By::system(), rows.action).on(rows.kind, id, name));
             gone += 1;
         }
         Ok(gone)

@@ -1,8 +1,93 @@
 //! Which rows a list wants: filters, order and the key after which it goes on.
 
 use pipecast_model::{ExecutionId, Host, PipelineId, Status, Timestamp};
+use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::Sight;
+
+/// Which way a list goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// The smallest first, which is the oldest.
+    Up,
+    /// The greatest first, which is the newest: so go lists where nothing is said.
+    #[default]
+    Down,
+}
+
+impl Direction {
+    /// How rows that come later compare with one before them.
+    pub(crate) fn sign(self) -> &'static str {
+        match self {
+            Direction::Up => ">",
+            Direction::Down => "<",
+        }
+    }
+
+    /// What stands behind a column that a list is ordered by.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Direction::Up => "",
+            Direction::Down => " DESC",
+        }
+    }
+
+    /// Ends a query: one condition more, to go on after a row, the order by a column that no two rows have alike, and `LIMIT` without its number.
+    pub(crate) fn page<DB: Database, K>(self, sql: &mut QueryBuilder<DB>, key: &'static str, after: Option<K>)
+    where
+        K: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        let (sign, down) = (self.sign(), self.suffix());
+        if let Some(after) = after {
+            sql.push(format!(" AND {key} {sign} ")).push_bind(after);
+        }
+        sql.push(format!(" ORDER BY {key}{down} LIMIT "));
+    }
+
+    /// The same by two columns, that no two rows have both alike.
+    pub(crate) fn page_by_two<DB: Database, A, B>(self, sql: &mut QueryBuilder<DB>, [first, second]: [&'static str; 2], after: Option<(A, B)>)
+    where
+        A: for<'q> Encode<'q, DB> + Type<DB>,
+        B: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        let (sign, down) = (self.sign(), self.suffix());
+        if let Some((one, other)) = after {
+            sql.push(format!(" AND ({first}, {second}) {sign} (")).push_bind(one);
+            sql.push(", ").push_bind(other).push(")");
+        }
+        sql.push(format!(" ORDER BY {first}{down}, {second}{down} LIMIT "));
+    }
+}
+
+/// The order of what has a name and an id, in a list for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ByNameOrId {
+    /// By id, the smallest first.
+    #[default]
+    Id,
+    /// By id, the greatest first.
+    Newest,
+    /// By name in small letters, then by id; what has no name first.
+    Name,
+    /// The other way round.
+    NameDown,
+}
+
+impl ByNameOrId {
+    /// Ends a query as [`Direction::page`] does; `id` and `name` are the columns of the id and of the name in small letters.
+    pub(crate) fn page<DB: Database, I>(self, sql: &mut QueryBuilder<DB>, [id, name]: [&'static str; 2], after: Option<(String, I)>)
+    where
+        I: for<'q> Encode<'q, DB> + Type<DB>,
+        String: for<'q> Encode<'q, DB> + Type<DB>,
+    {
+        match self {
+            ByNameOrId::Id => Direction::Up.page(sql, id, after.map(|(_, id)| id)),
+            ByNameOrId::Newest => Direction::Down.page(sql, id, after.map(|(_, id)| id)),
+            ByNameOrId::Name => Direction::Up.page_by_two(sql, [name, id], after),
+            ByNameOrId::NameDown => Direction::Down.page_by_two(sql, [name, id], after),
+        }
+    }
+}
 
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipecast_model::{
-    Delivery, ExecutionFacts, ExecutionId, Facts, JobFacts, Outcome, PipelineFacts, PipelineId, PipelineKey, ProjectFacts, ProjectId, Timestamp, Topic,
+    Delivery, ExecutionFacts, ExecutionId, Facts, JobFacts, PipelineFacts, PipelineId, PipelineKey, ProjectFacts, ProjectId, Reading, Timestamp, Topic,
 };
 
 use crate::Result;
@@ -36,8 +36,8 @@ impl Tx {
     /// Facts without a project belong to the source's nameless one; executions without a pipeline to one that is called `CI`.
     pub async fn record_facts(&mut self, delivery: &Delivery, facts: &Facts) -> Result<Vec<Topic>> {
         // `note_delivery` has written `applied` already.
-        if facts.outcome != Outcome::Applied {
-            self.write_outcome(delivery.id, &facts.outcome).await?;
+        if facts.reading != Reading::Told {
+            self.write_reading(delivery.id, &facts.reading).await?;
         }
         if tells_nothing(facts) {
             return Ok(Vec::new());
@@ -250,7 +250,7 @@ impl Changes {
     }
 }
 
-/// Whether there is nothing in it but an outcome.
+/// Whether there is nothing in it but what came of reading it.
 pub(crate) fn tells_nothing(facts: &Facts) -> bool {
     facts.project.is_none() && facts.executions.is_empty() && facts.jobs.is_empty() && facts.refs.is_empty() && facts.changes.is_empty()
 }

@@ -6,6 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::query::Direction;
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -47,8 +48,8 @@ pub enum MadePolicy {
 pub struct PolicyQuery {
     /// Only of this project.
     pub project: Option<ProjectId>,
-    /// The last project first.
-    pub descending: bool,
+    /// Which way, by project.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<ProjectId>,
     /// At most this many.
@@ -67,15 +68,7 @@ impl Reader {
             if let Some(project) = query.project {
                 sql.push(" AND project_id = ").push_bind(project);
             }
-            if let Some(after) = query.after {
-                sql.push(if query.descending { " AND project_id < " } else { " AND project_id > " })
-                    .push_bind(after);
-            }
-            sql.push(if query.descending {
-                " ORDER BY project_id DESC LIMIT "
-            } else {
-                " ORDER BY project_id LIMIT "
-            });
+            query.direction.page(&mut sql, "project_id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list retention policies")

@@ -2,11 +2,12 @@
 //! Knows nothing of how a token looks: whoever asks has its hash.
 
 use pipecast_model::{SessionId, Timestamp, UserId};
+use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
 use crate::writer::Tx;
-use crate::{Reader, Result};
+use crate::{Direction, Reader, Result};
 
 /// A session.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
@@ -19,6 +20,8 @@ pub struct Session {
     pub created_at: Timestamp,
     /// When it was carried on last.
     pub last_seen_at: Timestamp,
+    /// When whoever has it proved last who they are.
+    pub proved_at: Timestamp,
     /// When it ends in any case.
     pub expires_at: Timestamp,
     /// Where they came from.
@@ -40,6 +43,8 @@ pub struct Refresh {
     pub used_at: Option<Timestamp>,
     /// Until when it can be used.
     pub expires_at: Timestamp,
+    /// When whoever has the session proved last who they are.
+    pub proved_at: Timestamp,
     /// When the session ends in any case.
     pub session_expires_at: Timestamp,
     /// Whether the session has ended.
@@ -59,6 +64,23 @@ pub struct NewRefresh<'a> {
     pub expires_at: Timestamp,
 }
 
+/// Which open sessions of a user; the newest first, unless it says otherwise.
+#[derive(Clone, Debug)]
+pub struct SessionQuery {
+    /// Whose.
+    pub user: UserId,
+    /// Only this one.
+    pub only: Option<SessionId>,
+    /// Not this one.
+    pub except: Option<SessionId>,
+    /// By when they were opened.
+    pub direction: Direction,
+    /// Go on after this place: when a session was opened, and its id. It may have ended since.
+    pub after: Option<(Timestamp, SessionId)>,
+    /// At most this many.
+    pub limit: i64,
+}
+
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -70,6 +92,8 @@ pub enum Ended {
     Reused,
     /// The password was changed.
     Password,
+    /// A backup was restored, in which it was open.
+    Restored,
 }
 
 impl Ended {
@@ -80,13 +104,14 @@ impl Ended {
             Ended::Revoked => "revoked",
             Ended::Reused => "reused",
             Ended::Password => "password",
+            Ended::Restored => "restored",
         }
     }
 }
 
 const FIND_REFRESH: &str = "
     SELECT r.session_id, s.user_id, coalesce(r.begun_at, r.issued_at) AS begun_at, r.used_at, r.expires_at,
-        s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
+        coalesce(s.proved_at, s.created_at) AS proved_at, s.expires_at AS session_expires_at, s.ended_at IS NOT NULL AS is_ended
     FROM refresh_tokens r
     JOIN sessions s ON s.id = r.session_id
     WHERE r.hash = $1";
@@ -97,24 +122,57 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_as(FIND_REFRESH).bind(hash).fetch_optional(db).await).attempted("look for a session")
     }
 
-    /// Open sessions of a user, the newest first, at most 200.
-    pub async fn list_sessions(&self, user: UserId) -> Result<Vec<Session>> {
-        const SQL: &str = "
-            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+    /// A page of the open sessions of a user, by when they were opened.
+    pub async fn list_sessions(&self, query: &SessionQuery) -> Result<Vec<Session>> {
+        const SELECT: &str = "
+            SELECT id, user_id, created_at, last_seen_at, coalesce(proved_at, created_at) AS proved_at, expires_at, ip, user_agent
             FROM sessions
-            WHERE user_id = $1 AND ended_at IS NULL AND expires_at > $2
-            ORDER BY created_at DESC, id DESC
-            LIMIT 200";
-        on!(&self.on, |db| sqlx::query_as(SQL).bind(user).bind(Timestamp::now()).fetch_all(db).await).attempted("list sessions")
+            WHERE ended_at IS NULL AND user_id = ";
+        on!(&self.on, |db| {
+            let mut sql = QueryBuilder::new(SELECT);
+            sql.push_bind(query.user).push(" AND expires_at > ").push_bind(Timestamp::now());
+            if let Some(only) = query.only {
+                sql.push(" AND id = ").push_bind(only);
+            }
+            if let Some(except) = query.except {
+                sql.push(" AND id <> ").push_bind(except);
+            }
+            query.direction.page_by_two(&mut sql, ["created_at", "id"], query.after);
+            sql.push_bind(query.limit);
+            sql.build_query_as().fetch_all(db).await
+        })
+        .attempted("list sessions")
     }
 
     /// One session, if it is open.
     pub async fn find_session(&self, id: SessionId) -> Result<Option<Session>> {
         const SQL: &str = "
-            SELECT id, user_id, created_at, last_seen_at, expires_at, ip, user_agent
+            SELECT id, user_id, created_at, last_seen_at, coalesce(proved_at, created_at) AS proved_at, expires_at, ip, user_agent
             FROM sessions
             WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("read a session")
+    }
+
+    /// Whether a user has opened a session from this address since then.
+    pub async fn has_opened_session(&self, user: UserId, since: Timestamp, ip: Option<&str>) -> Result<bool> {
+        const SQL: &str = "SELECT count(*) FROM sessions WHERE user_id = $1 AND created_at >= $2 AND coalesce(ip, '') = $3";
+        let opened: i64 = on!(&self.on, |db| sqlx::query_scalar(SQL)
+            .bind(user)
+            .bind(since)
+            .bind(ip.unwrap_or_default())
+            .fetch_one(db)
+            .await)
+        .attempted("look whether a session was opened")?;
+        Ok(opened > 0)
+    }
+
+    /// When whoever has a session proved last who they are, if it is open.
+    pub async fn find_proof(&self, id: SessionId) -> Result<Option<Timestamp>> {
+        const SQL: &str = "
+            SELECT coalesce(proved_at, created_at)
+            FROM sessions
+            WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).bind(Timestamp::now()).fetch_optional(db).await).attempted("look when somebody proved who they are")
     }
 }
 
@@ -122,13 +180,14 @@ impl Tx {
     /// Opens a session.
     pub async fn open_session(&mut self, session: &Session) -> Result<()> {
         const SQL: &str = "
-            INSERT INTO sessions (id, user_id, created_at, last_seen_at, expires_at, ip, user_agent)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)";
+            INSERT INTO sessions (id, user_id, created_at, last_seen_at, proved_at, expires_at, ip, user_agent)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
         on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(session.id)
             .bind(session.user_id)
             .bind(session.created_at)
             .bind(session.last_seen_at)
+            .bind(session.proved_at)
             .bind(session.expires_at)
             .bind(&session.ip)
             .bind(&session.user_agent)
@@ -198,6 +257,31 @@ impl Tx {
     pub async fn touch_session(&mut self, id: SessionId, now: Timestamp) -> Result<()> {
         const SQL: &str = "UPDATE sessions SET last_seen_at = $2 WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL).bind(id).bind(now).execute(&mut **db).await.map(drop)).attempted("note that a session goes on")
+    }
+
+    /// Whether a session is open, as this transaction sees it: whoever ends all those of a user holds the user's row before.
+    pub async fn has_session(&mut self, id: SessionId) -> Result<bool> {
+        const SQL: &str = "SELECT count(*) FROM sessions WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        let open: i64 = on!(&mut self.on, |db| sqlx::query_scalar(SQL)
+            .bind(id)
+            .bind(Timestamp::now())
+            .fetch_one(&mut **db)
+            .await)
+        .attempted("look whether a session is open")?;
+        Ok(open > 0)
+    }
+
+    /// Notes that whoever has the session has proved who they are; `false` where it has ended.
+    pub async fn prove_session(&mut self, id: SessionId, now: Timestamp) -> Result<bool> {
+        const SQL: &str = "UPDATE sessions SET proved_at = $2 WHERE id = $1 AND ended_at IS NULL AND expires_at > $2";
+        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
+            .bind(id)
+            .bind(now)
+            .execute(&mut **db)
+            .await
+            .map(|done| done.rows_affected()))
+        .attempted("note that somebody proved who they are")?;
+        Ok(rows == 1)
     }
 
     /// Ends a session; `false` where it had ended.

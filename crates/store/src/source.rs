@@ -16,7 +16,7 @@ use crate::writer::Tx;
 
 pub use crate::query::Deleted;
 pub use hearing::Heard;
-pub use listing::{SourceQuery, SourceSort};
+pub use listing::SourceQuery;
 pub use making::{NewSource, SourceChange};
 pub use secret::{SEALED_SECRET, place_of_secret};
 pub use trust::{SealedSecret, TrustedSource};

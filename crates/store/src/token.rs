@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::query::containing;
+use crate::query::{Direction, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -89,8 +89,8 @@ pub struct TokenQuery {
     pub within: Option<ProjectId>,
     /// Only whose name contains this, in any case.
     pub text: Option<String>,
-    /// The oldest first, in place of the newest.
-    pub oldest_first: bool,
+    /// Which way, by id.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<TokenId>,
     /// At most this many.
@@ -121,16 +121,12 @@ impl Reader {
                 sql.push(" AND t.project_id = ").push_bind(project);
             }
             if let Some(text) = &query.text {
-                sql.push(" AND lower(t.name) LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
+                // What an older build has written is not folded yet.
+                sql.push(" AND coalesce(t.name_folded, lower(t.name)) LIKE ")
+                    .push_bind(containing(text))
+                    .push(" ESCAPE '\\'");
             }
-            if let Some(after) = query.after {
-                sql.push(if query.oldest_first { " AND t.id > " } else { " AND t.id < " }).push_bind(after);
-            }
-            sql.push(if query.oldest_first {
-                " ORDER BY t.id LIMIT "
-            } else {
-                " ORDER BY t.id DESC LIMIT "
-            });
+            query.direction.page(&mut sql, "t.id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list tokens")
@@ -141,8 +137,9 @@ impl Tx {
     /// Adds a token. `false` where the prefix is taken.
     pub async fn add_token(&mut self, token: &NewToken) -> Result<bool> {
         const SQL: &str = "
-            INSERT INTO api_tokens (id, prefix, hash, user_id, name, scopes, project_id, created_at, expires_at, rotated_from, version)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1)
+            INSERT INTO api_tokens (id, prefix, hash, user_id, name, name_folded, scopes, project_id, created_at, expires_at, rotated_from,
+                version)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 1)
             ON CONFLICT (prefix) DO NOTHING";
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(token.id)
@@ -150,6 +147,7 @@ impl Tx {
             .bind(&token.hash)
             .bind(token.user_id)
             .bind(&token.name)
+            .bind(token.name.to_lowercase())
             .bind(&token.scopes)
             .bind(token.project_id)
             .bind(Timestamp::now())
@@ -170,12 +168,32 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(&mut **db).await).attempted("read a token")
     }
 
+    /// All tokens that have taken the place of one, and those that have taken theirs, good or not.
+    pub async fn list_heirs(&mut self, of: &ApiToken) -> Result<Vec<ApiToken>> {
+        // A token that takes the place of another one is the same user's, by whom they are found.
+        const SQL: &str = select_tokens!(
+            "WHERE t.id IN (
+                WITH RECURSIVE heirs (id) AS (
+                    SELECT a.id FROM api_tokens a WHERE a.user_id = $1 AND a.rotated_from = $2
+                    UNION SELECT a.id FROM api_tokens a JOIN heirs h ON a.rotated_from = h.id WHERE a.user_id = $1
+                )
+                SELECT id FROM heirs
+            )
+            ORDER BY t.created_at, t.id"
+        );
+        on!(&mut self.on, |db| sqlx::query_as(SQL).bind(of.user_id).bind(of.id).fetch_all(&mut **db).await)
+            .attempted("list what has taken the place of a token")
+    }
+
     /// Writes the name and the end of a token, and counts its version up.
     pub async fn write_token(&mut self, token: &ApiToken) -> Result<()> {
-        const SQL: &str = "UPDATE api_tokens SET (name, expires_at, revoked_at, version) = ($2, $3, $4, version + 1) WHERE id = $1";
+        const SQL: &str = "
+            UPDATE api_tokens SET (name, name_folded, expires_at, revoked_at, version) = ($2, $3, $4, $5, version + 1)
+            WHERE id = $1";
         on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(token.id)
             .bind(&token.name)
+            .bind(token.name.to_lowercase())
             .bind(token.expires_at)
             .bind(token.revoked_at)
             .execute(&mut **db)

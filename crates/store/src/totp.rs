@@ -17,6 +17,8 @@ const SEALED: (&str, &str) = ("totp", "sealed");
 pub struct Totp {
     user_id: UserId,
     sealed: String,
+    /// When its secret was offered.
+    pub created_at: Timestamp,
     /// Since when it is asked for.
     pub confirmed_at: Option<Timestamp>,
     /// The last step whose code was taken.
@@ -36,7 +38,7 @@ impl Totp {
 impl Reader {
     /// The second factor of a user, confirmed or not.
     pub async fn find_totp(&self, user: UserId) -> Result<Option<Totp>> {
-        const SQL: &str = "SELECT user_id, sealed, confirmed_at, last_step FROM totp WHERE user_id = $1 AND sealed IS NOT NULL";
+        const SQL: &str = "SELECT user_id, sealed, created_at, confirmed_at, last_step FROM totp WHERE user_id = $1 AND sealed IS NOT NULL";
         on!(&self.on, |db| sqlx::query_as(SQL).bind(user).fetch_optional(db).await).attempted("read a second factor")
     }
 
@@ -48,29 +50,36 @@ impl Reader {
 }
 
 impl Tx {
-    /// Puts a secret in the place of one that was not confirmed. `false` where one is.
-    pub async fn offer_totp(&mut self, user: UserId, secret: &[u8], ring: &Keyring) -> Result<bool> {
+    /// Puts a secret in the place of one that was not confirmed. `None` where one is.
+    pub async fn offer_totp(&mut self, user: UserId, secret: &[u8], ring: &Keyring) -> Result<Option<Totp>> {
         const SQL: &str = "
             INSERT INTO totp (user_id, secret, sealed, created_at, last_step) VALUES ($1, $2, $3, $4, 0)
             ON CONFLICT (user_id) DO UPDATE SET sealed = excluded.sealed, created_at = excluded.created_at WHERE totp.confirmed_at IS NULL";
-        let sealed = ring.seal(&place(user), secret);
+        let offered = Totp {
+            user_id: user,
+            sealed: ring.seal(&place(user), secret),
+            created_at: Timestamp::now(),
+            confirmed_at: None,
+            last_step: 0,
+        };
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(user)
             .bind(&b""[..])
-            .bind(&sealed)
-            .bind(Timestamp::now())
+            .bind(&offered.sealed)
+            .bind(offered.created_at)
             .execute(&mut **db)
             .await
             .map(|done| done.rows_affected()))
         .attempted("offer a second factor")?;
-        Ok(rows == 1)
+        Ok((rows == 1).then_some(offered))
     }
 
-    /// From now on it is asked for. `false` where there is none, or it is asked for already.
-    pub async fn confirm_totp(&mut self, user: UserId, step: i64) -> Result<bool> {
-        const SQL: &str = "UPDATE totp SET (confirmed_at, last_step) = ($2, $3) WHERE user_id = $1 AND confirmed_at IS NULL";
+    /// From now on what was offered is asked for. `false` where it is not there any more, another one in its place, or asked for already.
+    pub async fn confirm_totp(&mut self, offered: &Totp, step: i64) -> Result<bool> {
+        const SQL: &str = "UPDATE totp SET (confirmed_at, last_step) = ($3, $4) WHERE user_id = $1 AND sealed = $2 AND confirmed_at IS NULL";
         let rows = on!(&mut self.on, |db| sqlx::query(SQL)
-            .bind(user)
+            .bind(offered.user_id)
+            .bind(&offered.sealed)
             .bind(Timestamp::now())
             .bind(step)
             .execute(&mut **db)

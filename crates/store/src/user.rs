@@ -6,7 +6,7 @@ use sqlx::QueryBuilder;
 
 use crate::engine::on;
 use crate::error::{Attempt, taken};
-use crate::query::Deleted;
+use crate::query::{Deleted, Direction};
 use crate::writer::Tx;
 use crate::{Reader, Result};
 
@@ -103,8 +103,8 @@ pub struct UserQuery {
     pub disabled: Option<bool>,
     /// Whether deleted ones are in it.
     pub deleted: Deleted,
-    /// The last first.
-    pub descending: bool,
+    /// Which way, by id.
+    pub direction: Direction,
     /// Go on after this one.
     pub after: Option<UserId>,
     /// At most this many.
@@ -134,21 +134,20 @@ impl Reader {
                 sql.push(" AND u.role = ").push_bind(role.word());
             }
             if let Some(text) = &query.text {
+                // What an older build has written is not folded yet.
+                const FOLDED: [&str; 3] = [
+                    "u.name_folded",
+                    "coalesce(u.display_name_folded, lower(u.display_name))",
+                    "coalesce(u.email_folded, lower(u.email))",
+                ];
                 let pattern = crate::query::containing(text);
-                sql.push(" AND (u.name_folded LIKE ").push_bind(pattern.clone());
-                sql.push(" ESCAPE '\\' OR lower(coalesce(u.display_name, '')) LIKE ").push_bind(pattern.clone());
-                sql.push(" ESCAPE '\\' OR lower(coalesce(u.email, '')) LIKE ")
-                    .push_bind(pattern)
-                    .push(" ESCAPE '\\')");
+                sql.push(" AND (FALSE");
+                for column in FOLDED {
+                    sql.push(" OR ").push(column).push(" LIKE ").push_bind(pattern.clone()).push(" ESCAPE '\\'");
+                }
+                sql.push(")");
             }
-            if let Some(after) = query.after {
-                sql.push(if query.descending { " AND u.id < " } else { " AND u.id > " }).push_bind(after);
-            }
-            sql.push(if query.descending {
-                " ORDER BY u.id DESC LIMIT "
-            } else {
-                " ORDER BY u.id LIMIT "
-            });
+            query.direction.page(&mut sql, "u.id", query.after);
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list users")
@@ -160,11 +159,10 @@ impl Reader {
         on!(&self.on, |db| sqlx::query_as(SQL).bind(folded(name)).fetch_optional(db).await).attempted("look for a login")
     }
 
-    /// The hash of a user's password.
-    pub async fn find_password(&self, id: UserId) -> Result<Option<String>> {
-        const SQL: &str = "SELECT password FROM users WHERE id = $1";
-        let row: Option<Option<String>> = on!(&self.on, |db| sqlx::query_scalar(SQL).bind(id).fetch_optional(db).await).attempted("read a password")?;
-        Ok(row.flatten())
+    /// What a login needs of a user.
+    pub async fn find_login_of(&self, id: UserId) -> Result<Option<Login>> {
+        const SQL: &str = select_logins!("WHERE u.id = $1");
+        on!(&self.on, |db| sqlx::query_as(SQL).bind(id).fetch_optional(db).await).attempted("look for a login")
     }
 
     /// What hashes of passwords begin with up to their salt, each once: what they were made at.
@@ -183,8 +181,9 @@ impl Tx {
     /// Makes an account; `None` where the name is taken.
     pub async fn create_user(&mut self, user: &NewUser) -> Result<Option<UserId>> {
         const SQL: &str = "
-            INSERT INTO users (name, name_folded, display_name, email, role, password, password_changed_at, created_at, updated_at, version)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, 1)
+            INSERT INTO users (name, name_folded, display_name, display_name_folded, email, email_folded, role, password,
+                password_changed_at, created_at, updated_at, version)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, 1)
             ON CONFLICT DO NOTHING
             RETURNING id";
         let now = Timestamp::now();
@@ -192,7 +191,9 @@ impl Tx {
             .bind(&user.name)
             .bind(folded(&user.name))
             .bind(&user.display_name)
+            .bind(user.display_name.as_deref().map(str::to_lowercase))
             .bind(&user.email)
+            .bind(user.email.as_deref().map(str::to_lowercase))
             .bind(user.role.map(Role::word))
             .bind(&user.password)
             .bind(user.password.as_ref().map(|_| now))
@@ -233,15 +234,17 @@ impl Tx {
     pub async fn write_user(&mut self, user: &User) -> Result<bool> {
         const SQL: &str = "
             UPDATE users
-            SET (name, name_folded, display_name, email, role, disabled_at, deleted_at, updated_at, version)
-                = ($2, $3, $4, $5, $6, $7, $8, $9, version + 1)
+            SET (name, name_folded, display_name, display_name_folded, email, email_folded, role, disabled_at, deleted_at, updated_at, version)
+                = ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, version + 1)
             WHERE id = $1";
         let written = on!(&mut self.on, |db| sqlx::query(SQL)
             .bind(user.id)
             .bind(&user.name)
             .bind(folded(&user.name))
             .bind(&user.display_name)
+            .bind(user.display_name.as_deref().map(str::to_lowercase))
             .bind(&user.email)
+            .bind(user.email.as_deref().map(str::to_lowercase))
             .bind(user.role.map(Role::word))
             .bind(user.disabled_at)
             .bind(user.deleted_at)
@@ -285,14 +288,16 @@ impl Tx {
         on!(&mut self.on, |db| sqlx::query(SQL).execute(&mut **db).await.map(drop)).attempted("lock the admins")
     }
 
-    /// How many admins everywhere may come in.
+    /// How many admins everywhere can come in: whoever has no password cannot.
     pub async fn count_admins(&mut self) -> Result<i64> {
-        const SQL: &str = "SELECT count(*) FROM users WHERE role = 'admin' AND disabled_at IS NULL AND deleted_at IS NULL";
+        const SQL: &str = "
+            SELECT count(*) FROM users
+            WHERE role = 'admin' AND password IS NOT NULL AND disabled_at IS NULL AND deleted_at IS NULL";
         on!(&mut self.on, |db| sqlx::query_scalar(SQL).fetch_one(&mut **db).await).attempted("count admins")
     }
 }
 
 /// Names are compared without case, and without what surrounds them.
-fn folded(name: &str) -> String {
+pub(crate) fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }

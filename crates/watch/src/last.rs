@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use pipecast_model::{Announcement, Epoch, ProjectId, Status, Timestamp, Topic};
+use pipecast_model::{Announcement, Epoch, PipelineId, ProjectId, Status, Timestamp, Topic};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -53,7 +53,14 @@ pub struct Last {
     fields: String,
     renderings: [OnceLock<Bytes>; 6],
     /// Looked for when somebody first asks.
-    project: OnceLock<Option<ProjectId>>,
+    home: OnceLock<Home>,
+}
+
+/// What a value says of where its thing belongs.
+#[derive(Clone, Copy, Debug, Default)]
+struct Home {
+    project: Option<ProjectId>,
+    pipeline: Option<PipelineId>,
 }
 
 impl Last {
@@ -72,12 +79,21 @@ impl Last {
             fields: fields(announcement, &id),
             id: Some(id),
             renderings: Default::default(),
-            project: OnceLock::new(),
+            home: OnceLock::new(),
         }
     }
 
     /// The project that a pipeline belongs to, as we know it; another program's word is not asked. `None` for what is no pipeline of ours.
     pub fn project(&self) -> Option<ProjectId> {
+        self.home().project
+    }
+
+    /// The pipeline that an execution belongs to, as this value of ours says it. `None` for what is no execution of ours.
+    pub fn pipeline(&self) -> Option<PipelineId> {
+        self.home().pipeline
+    }
+
+    fn home(&self) -> Home {
         #[derive(Deserialize)]
         struct Entry {
             data: Option<Data>,
@@ -85,6 +101,7 @@ impl Last {
         #[derive(Deserialize)]
         struct Data {
             project: Option<Project>,
+            pipeline_id: Option<PipelineId>,
         }
         #[derive(Deserialize)]
         struct Project {
@@ -92,10 +109,16 @@ impl Last {
         }
 
         if let Some(overlay) = &self.overlay {
-            return overlay.beneath.as_ref()?.project();
+            return overlay.beneath.as_ref().map(|beneath| beneath.home()).unwrap_or_default();
         }
-        let read = || Some(serde_json::from_str::<Entry>(&self.entry()).ok()?.data?.project?.id);
-        *self.project.get_or_init(read)
+        let read = || {
+            let data = serde_json::from_str::<Entry>(&self.entry()).ok()?.data?;
+            Some(Home {
+                project: data.project.map(|project| project.id),
+                pipeline: data.pipeline_id,
+            })
+        };
+        *self.home.get_or_init(|| read().unwrap_or_default())
     }
 
     /// The status as it is written, by us or by another program.

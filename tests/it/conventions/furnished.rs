@@ -48,11 +48,16 @@ async fn furnish_one(house: &House, number: usize) {
         .done(post("/admin/v1/projects/1/members", &json!({"user_name": name, "role": role})))
         .await;
     if number == 0 {
-        let path = format!("/admin/v1/users/{}", user["id"]);
-        let disabled = Request::with_body("PATCH", &path, &json!({"disabled": true}).to_string());
-        house
-            .done(disabled.header("Content-Type", "application/merge-patch+json").header("If-Match", "*"))
-            .await;
+        let user = format!("/admin/v1/users/{}", user["id"]);
+        for (path, change) in [
+            (user.as_str(), json!({"disabled": true})),
+            ("/admin/v1/pipelines/1", json!({"visibility": "private"})),
+        ] {
+            let patch = Request::with_body("PATCH", path, &change.to_string());
+            house
+                .done(patch.header("Content-Type", "application/merge-patch+json").header("If-Match", "*"))
+                .await;
+        }
     }
     sign_in(&house.app, ADMIN, PASSWORD).await;
 }

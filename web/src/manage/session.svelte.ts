@@ -1,6 +1,8 @@
 // Who is signed in. The access token is in memory alone; a cookie that no script can read gets the next one. Knows nothing of single pages.
 import { refusal, Refused } from '../api';
 import { forgetRefusal } from '../live/connection.svelte';
+import { confirmation } from './confirmation.svelte';
+import { Tabs, type Access } from './tabs';
 import type { Granted, Me, Permission } from './wire';
 
 export const API = '/admin/v1';
@@ -28,6 +30,10 @@ interface Asking {
 /** Milliseconds before its end at which an access token is not used any more. */
 const MARGIN = 15_000;
 
+/** Milliseconds until one asks again who asks too often, where the service does not say; doubled each time, up to the longest. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 60_000;
+
 /** What somebody may with this role everywhere, besides an admin, who may everything. */
 const EVERYWHERE: Record<string, Permission[]> = {
   maintainer: [
@@ -47,17 +53,18 @@ const EVERYWHERE: Record<string, Permission[]> = {
 class Session {
   standing = $state.raw<Standing>({ is: 'unknown' });
 
+  /** When it goes on, on this machine's clock, where the service asked it to wait; 0 where it does not wait. */
+  waits = $state(0);
+
   #access: string | null = null;
   #until = 0;
   #carrying: Promise<void> | null = null;
-  readonly #tabs = new BroadcastChannel('pipecast.session');
-
-  constructor() {
-    this.#tabs.onmessage = (event: MessageEvent<unknown>) => {
-      if (event.data === 'ended') this.#leave(true);
-      else if (this.standing.is !== 'somebody') void this.resume();
-    };
-  }
+  readonly #tabs = new Tabs({
+    opened: () => this.standing.is !== 'somebody' && void this.resume(),
+    ended: () => this.#leave(true),
+    given: (access) => this.me && this.#adopt(access),
+    own: () => (this.me && this.#access && this.#isGood(this.#until) ? { token: this.#access, until: this.#until } : null),
+  });
 
   get me(): Me | null {
     return this.standing.is === 'somebody' ? this.standing.me : null;
@@ -98,7 +105,7 @@ class Session {
     const response = await fromPage('/sessions', { name, password, ...(code ? { code } : {}) });
     this.#take((await response.json()) as Granted);
     await this.look();
-    this.#tabs.postMessage('opened');
+    this.#tabs.tell('opened');
   }
 
   async logOut(): Promise<void> {
@@ -109,7 +116,15 @@ class Session {
       if (!(error instanceof Refused) || error.status !== 401) throw error;
     }
     this.#leave(false);
-    this.#tabs.postMessage('ended');
+    this.#tabs.tell('ended');
+  }
+
+  /** Proves once more who one is; throws `Refused` where password or code are wrong. */
+  async confirm(password: string, code: string | null): Promise<void> {
+    const response = await this.ask('/me/confirmation', { method: 'POST', body: { password, ...(code ? { code } : {}) } });
+    this.#take((await response.json()) as Granted);
+    // The other tabs go on with it, and are not asked again.
+    this.#tabs.give({ token: this.#access!, until: this.#until });
   }
 
   /** Asks who one is, and what one may. */
@@ -118,18 +133,25 @@ class Session {
     this.standing = { is: 'somebody', me: (await response.json()) as Me };
   }
 
-  /** Asks the admin API. Renews the access token where it has to be; throws `Refused` for every answer but a good one. */
+  /**
+   * Asks the admin API; throws `Refused` for every answer but a good one. Renews the access token where it has to be, and where the service wants to
+   * be sure who it is, asks them and then the service again.
+   */
   async ask(path: string, asking: Asking = {}): Promise<Response> {
-    if (!this.#access || Date.now() > this.#until - MARGIN) await this.#carryOn();
-    const access = this.#access;
-    let response = await this.#send(path, asking);
-    if (response.status !== 401) return good(response);
-    const refused = await refusal(response);
-    if (refused.problem?.code !== 'token_refused') throw refused;
-    // Somebody else's request may have renewed it meanwhile.
-    if (this.#access === access) await this.#carryOn();
-    response = await this.#send(path, asking);
-    return good(response);
+    if (!this.#access || !this.#isGood(this.#until)) await this.#carryOn();
+    const tried = new Set<string>();
+    for (;;) {
+      const access = this.#access;
+      const response = await this.#send(path, asking);
+      if (response.ok) return response;
+      const refused = await refusal(response);
+      const code = refused.problem?.code ?? '';
+      if (!['token_refused', 'confirmation_required'].includes(code) || tried.has(code)) throw refused;
+      tried.add(code);
+      // Somebody else's request may have got another one meanwhile.
+      if (this.#access !== access) continue;
+      await (code === 'token_refused' ? this.#carryOn(true) : confirmation.ask(refused));
+    }
   }
 
   #send(path: string, asking: Asking): Promise<Response> {
@@ -147,15 +169,24 @@ class Session {
     return answered(fetch(API + path, { method, headers, body, signal: asking.signal ?? null, cache: 'no-store' }));
   }
 
-  /** However many requests need a new access token, one of them gets it; other tabs wait where the browser can tell them to. */
-  #carryOn(): Promise<void> {
+  /**
+   * However many requests need a new access token, one of them gets it, and however many tabs, one of those: another tab is asked for its
+   * own first, unless the one at hand was `refused`. A tab waits for its turn where the browser can tell it to, and gets nothing where
+   * it was given one meanwhile.
+   */
+  #carryOn(refused = false): Promise<void> {
+    const before = this.#access;
     const renew = async (): Promise<void> => {
+      if (this.#access !== before && this.#isGood(this.#until)) return;
+      const given = refused ? null : await this.#tabs.ask();
+      if (given && this.#adopt(given)) return;
       try {
-        this.#take((await (await fromPage('/sessions/refresh', {})).json()) as Granted);
+        this.#take(await this.#granted());
       } catch (error) {
         if (error instanceof Refused && error.status === 401 && this.standing.is === 'somebody') this.#leave(true);
         throw error;
       }
+      this.#tabs.give({ token: this.#access!, until: this.#until });
     };
     const alone = async (): Promise<void> => {
       await (navigator.locks ? navigator.locks.request('pipecast.session', renew) : renew());
@@ -164,24 +195,59 @@ class Session {
     return this.#carrying;
   }
 
+  /** Asks for the next access token, and asks again whenever the service says to wait: that is no reason to leave. */
+  async #granted(): Promise<Granted> {
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      try {
+        // A page that is left meanwhile must not take the answer with it, or the cookie of the browser is the one that was used up.
+        return (await (await fromPage('/sessions/refresh', {}, true)).json()) as Granted;
+      } catch (error) {
+        if (!(error instanceof Refused) || (error.status !== 429 && error.status !== 503)) throw error;
+        const wait = error.wait === null ? pause : error.wait * 1_000;
+        this.waits = Date.now() + wait;
+        await new Promise((done) => setTimeout(done, wait));
+      } finally {
+        this.waits = 0;
+      }
+    }
+  }
+
   #take(granted: Granted): void {
-    this.#access = granted.access_token;
-    this.#until = Date.now() + granted.expires_in * 1_000;
+    this.#set({ token: granted.access_token, until: Date.now() + granted.expires_in * 1_000 });
+  }
+
+  /** Takes the token of another tab where it is better than its own. */
+  #adopt(access: Access): boolean {
+    if (access.token === this.#access || access.until < this.#until || !this.#isGood(access.until)) return false;
+    this.#set(access);
+    return true;
+  }
+
+  #set({ token, until }: Access): void {
+    this.#access = token;
+    this.#until = until;
+    this.#tabs.holds(true);
     forgetRefusal();
+  }
+
+  #isGood(until: number): boolean {
+    return Date.now() < until - MARGIN;
   }
 
   #leave(ended: boolean): void {
     this.#access = null;
     this.#until = 0;
+    this.#tabs.holds(false);
     forgetRefusal();
+    confirmation.refuse();
     this.standing = { is: 'nobody', ended: ended && this.standing.is === 'somebody' };
   }
 }
 
 export const session = new Session();
 
-/** Asks without an access token, as a page of this origin. */
-export async function fromPage(path: string, body?: unknown): Promise<Response> {
+/** Asks without an access token, as a page of this origin. With `outlasting` the request goes on when the page is left. */
+export async function fromPage(path: string, body?: unknown, outlasting = false): Promise<Response> {
   const headers: Record<string, string> = { Accept: 'application/json', 'X-Pipecast': '1' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   const asked = fetch(API + path, {
@@ -189,6 +255,7 @@ export async function fromPage(path: string, body?: unknown): Promise<Response> 
     headers,
     body: body === undefined ? null : JSON.stringify(body),
     cache: 'no-store',
+    keepalive: outlasting,
   });
   return good(await answered(asked));
 }

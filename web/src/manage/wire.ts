@@ -159,6 +159,15 @@ export interface AuditRow {
   user_agent: string | null;
   request_id: string | null;
   hash: string;
+  /** What the ids are called: the resource as it was then, everything else as it is now. */
+  names: Record<'user' | 'token' | 'project' | 'resource', AuditName | null>;
+}
+
+export interface AuditName {
+  /** Null where nobody knows it any more, or it has none. */
+  name: string | null;
+  /** Whether it is gone by now. */
+  deleted: boolean;
 }
 
 export interface Setting {
@@ -234,6 +243,8 @@ export interface Pipeline {
   name: string;
   given_name: string | null;
   told_name: string;
+  /** `project`: as its project; `private`. */
+  visibility: string;
   archived: boolean;
 }
 
@@ -249,6 +260,8 @@ export interface NotificationTarget {
   enabled: boolean;
   /** Of its address the host alone. */
   url_host: string | null;
+  /** Who gets mail; null where it is told in another way, or the service cannot read it. */
+  recipients: string[] | null;
 }
 
 export interface RetentionPolicy {

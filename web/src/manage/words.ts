@@ -14,10 +14,13 @@ export function word(family: string, value: string): string {
   return has(key) ? t(key) : value.replaceAll('_', ' ');
 }
 
-/** What is wrong with a field. A detail that the service alone knows is kept as it says it. */
+/** What is wrong with a field, and with which entry of it where it is a list. A detail that the service alone knows is kept as it says it. */
 export function said(fault: Fault): string {
   const key = `fault.${fault.code}`;
-  return has(key) ? t(key, { detail: fault.detail }) : fault.detail;
+  if (!has(key)) return fault.detail;
+  const text = t(key, { detail: fault.detail });
+  const entry = /\/(\d+)$/.exec(fault.pointer)?.[1];
+  return entry === undefined ? text : t('fault.entry', { n: Number(entry) + 1, text });
 }
 
 /** Why the service refused, or that it does not answer. */

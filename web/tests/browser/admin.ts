@@ -29,13 +29,20 @@ export async function tokenOf(service: Service): Promise<string> {
 }
 
 /** Asks the admin API as the admin, or as somebody else, as a program does. */
-export async function asAdmin<T>(service: Service, method: string, path: string, body?: unknown, who = ADMIN): Promise<T> {
+export async function asAdmin<T>(
+  service: Service,
+  method: string,
+  path: string,
+  body?: unknown,
+  who = ADMIN,
+  version?: string,
+): Promise<T> {
   const json = { 'Content-Type': 'application/json' };
   const entry = await fetch(`${service.url}/admin/v1/sessions`, { method: 'POST', headers: json, body: JSON.stringify(who) });
   const { access_token: access } = (await entry.json()) as { access_token: string };
   const answer = await fetch(`${service.url}/admin/v1${path}`, {
     method,
-    headers: { ...json, Authorization: `Bearer ${access}` },
+    headers: { ...json, Authorization: `Bearer ${access}`, ...(version ? { 'If-Match': version } : {}) },
     body: body === undefined ? null : JSON.stringify(body),
   });
   const text = await answer.text();

@@ -245,13 +245,63 @@ describe.skipIf(reason)('many at a time', () => {
 
     await page.getByRole('link', { name: 'Pipelines', exact: true }).last().click();
     await rows(page, 'Pipelines').nth(1).waitFor();
-    await rows(page, 'Pipelines').filter({ hasText: 'acme/rocket' }).getByRole('button', { name: 'Rename CI' }).press('Enter');
+    await rows(page, 'Pipelines').filter({ hasText: 'acme/rocket' }).getByRole('button', { name: 'Change CI' }).press('Enter');
     expect(await focused(page)).toBe('Name here');
     await page.keyboard.type('Nightly');
     await page.keyboard.press('Enter');
     await rows(page, 'Pipelines').getByText('at the host: CI').waitFor();
     await page.getByRole('button', { name: 'Archive Nightly' }).click();
     await page.getByRole('button', { name: 'Bring Nightly back' }).waitFor();
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
+  test('a pipeline is hidden from whoever is no member, by keyboard alone, and keeps that when it gets a name', async () => {
+    await run(service, { id: 901, repository: 'acme/rocket', workflow: 'CI', number: 1, title: 'One', began: 90 }, 'success');
+    await run(service, { id: 902, repository: 'acme/rocket', workflow: 'Nightly', number: 1, title: 'One', began: 90 }, 'success');
+    const listed = async <T>(path: string): Promise<T[]> => (await asAdmin<{ items: T[] }>(service, 'GET', path)).items;
+    await expect.poll(() => listed('/pipelines'), SOON).toHaveLength(2);
+    await asAdmin(service, 'POST', '/projects/batch', {
+      operations: [{ op: 'update', id: 1, if_match: '"v1"', body: { visibility: 'internal' } }],
+    });
+    const outsider = { name: 'olga', password: 'a sentence for somebody outside' };
+    await asAdmin(service, 'POST', '/users', outsider);
+    const seen = async (): Promise<string[]> => {
+      const { items } = await asAdmin<{ items: { name: string }[] }>(service, 'GET', '/pipelines?sort=name', undefined, outsider);
+      return items.map((one) => one.name);
+    };
+    await expect.poll(seen, SOON).toEqual(['CI', 'Nightly']);
+
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/pipelines`);
+    await signIn(page);
+    const nightly = rows(page, 'Pipelines').filter({ hasText: 'Nightly' });
+    await nightly.getByRole('button', { name: 'Change Nightly' }).press('Enter');
+    const sight = dialog(page).getByRole('group', { name: 'Who sees it' });
+    await sight.getByRole('radio', { name: /^As its project/ }).focus();
+    await page.keyboard.press('ArrowDown');
+    expect(await sight.getByRole('radio', { name: /^Private/ }).isChecked()).toBe(true);
+    await sight.getByText('even where the project is internal').waitFor();
+    await page.keyboard.press('Enter');
+    await page.getByRole('status').getByText('Saved').waitFor();
+    await nightly.getByText('Private', { exact: true }).waitFor();
+    expect(await rows(page, 'Pipelines').getByText('Private', { exact: true }).count()).toBe(1);
+    await expect.poll(seen, SOON).toEqual(['CI']);
+
+    await page.getByRole('combobox', { name: 'Visibility' }).selectOption('private');
+    await expect.poll(() => rows(page, 'Pipelines').count(), SOON).toBe(1);
+    await nightly.getByRole('button', { name: 'Change Nightly' }).click();
+    await dialog(page).getByRole('textbox', { name: 'Name here' }).fill('Moon');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await rows(page, 'Pipelines').getByText('at the host: Nightly').waitFor();
+    expect(await seen()).toEqual(['CI']);
+
+    await page.getByRole('button', { name: 'Change Moon' }).click();
+    await dialog(page)
+      .getByRole('radio', { name: /^As its project/ })
+      .check();
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await page.getByText('Nothing matches').waitFor();
+    await expect.poll(seen, SOON).toEqual(['CI', 'Moon']);
     expect(own(errors)).toEqual([]);
     await close();
   });
@@ -298,6 +348,30 @@ describe.skipIf(reason)('many at a time', () => {
     await close();
   });
 
+  test('who gets mail is written a line each, checked by its line, shown, and taken away', async () => {
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/targets`);
+    await signIn(page);
+    await page.getByRole('button', { name: 'Add a target' }).click();
+    await page.keyboard.type('crew');
+    await dialog(page).getByRole('combobox', { name: 'Way' }).selectOption('email');
+    const mail = dialog(page).getByRole('textbox', { name: 'Addresses' });
+    await mail.fill('ada@example.org\nnobody\n');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await dialog(page).getByText('Entry 2: This is no mail address.').waitFor();
+    expect(await focused(page)).toBe('Addresses');
+    await mail.fill('ada@example.org, bob@example.org\ncy@example.org\ndi@example.org');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await rows(page, 'Notifications').getByText('ada@example.org, bob@example.org, cy@example.org, +1').waitFor();
+
+    await page.getByRole('button', { name: 'Change crew' }).click();
+    expect((await mail.inputValue()).split('\n')).toEqual(['ada', 'bob', 'cy', 'di'].map((name) => `${name}@example.org`));
+    await mail.fill('');
+    await dialog(page).getByRole('button', { name: 'Save' }).click();
+    await rows(page, 'Notifications').getByText('no address yet').waitFor();
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
   test('deliveries that were given up are looked at, one is tried again and one is dropped', async () => {
     service.alter(REFUSING);
     await service.github('ping', { zen: 'Keep it logically awesome.' });
@@ -326,6 +400,12 @@ describe.skipIf(reason)('many at a time', () => {
     // Not healed yet: it comes back.
     await letters.first().getByRole('checkbox').focus();
     await page.keyboard.press('Space');
+    const middle = (text: string): Promise<number> =>
+      page.getByText(text, { exact: true }).evaluate((element) => {
+        const { top, height } = element.getBoundingClientRect();
+        return top + height / 2;
+      });
+    expect(Math.abs((await middle('1 chosen')) - (await middle('Choose all that are shown')))).toBeLessThan(2);
     await page.getByRole('button', { name: 'Retry' }).press('Enter');
     await dialog(page).getByRole('button', { name: 'Retry' }).press('Enter');
     await page.getByRole('status').getByText('1 is tried again').waitFor();

@@ -3,7 +3,7 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { asAdmin, comeIn, setUp } from './admin';
+import { ADMIN, asAdmin, comeIn, setUp } from './admin';
 import { missing, openBrowser, SCREENSHOTS } from './browser';
 import { lookAt } from './looks';
 import { run } from './play';
@@ -98,6 +98,26 @@ describe.skipIf(reason)('the managing part looks right', () => {
       await page.locator('.rows li').first().waitFor();
       await page.locator('summary').first().click();
     });
+    await asAdmin(service, 'POST', '/retention-policies', { project_id: 1, bodies: '90d' });
+    const target = {
+      name: 'a team with a name that goes on and on and does not end for a while',
+      statuses: ['failure', 'error', 'timed_out'],
+    };
+    const recipients = ['ada.lovelace.with.a.long.name@mail.example.org', 'bob@example.org', 'cy@example.org', 'di@example.org'];
+    await asAdmin(service, 'POST', '/notification-targets', { ...target, kind: 'email', project_id: 1, recipients });
+    await asAdmin(service, 'POST', '/notification-targets', {
+      ...target,
+      kind: 'slack',
+      url: 'https://hooks.example.org/x',
+      enabled: false,
+    });
+    await inEveryLook('targets', '/manage/targets', (page) => page.locator('.rows li').nth(1).waitFor());
+    await inEveryLook('targets-change', '/manage/targets', async (page) => {
+      await page.locator('.rows li').first().locator('button').first().click();
+      await page.locator('dialog[open] textarea').waitFor();
+    });
+    await inEveryLook('retention', '/manage/retention', (page) => page.locator('.rows li').first().waitFor());
+    await inEveryLook('pipelines', '/manage/pipelines', (page) => page.locator('.rows li').first().waitFor());
     await inEveryLook('settings', '/manage/settings', (page) => page.locator('.rows li').first().waitFor());
   }, 300_000);
 
@@ -121,6 +141,21 @@ describe.skipIf(reason)('the managing part looks right', () => {
       await page.locator('.page form input:not([type=number])').last().fill('acme on GitHub');
       await page.keyboard.press('Enter');
       await page.locator('[data-is="waiting"] .more').filter({ hasText: /\S/ }).waitFor();
+    });
+  }, 300_000);
+
+  test('with pipelines', async () => {
+    const told = { id: 991, repository: 'acme/rocket', workflow: 'Nightly measurements of everything that flies', number: 1, began: 90 };
+    await run(service, told, 'success');
+    const listed = (): Promise<{ items: { id: number }[] }> => asAdmin(service, 'GET', '/pipelines?q=Nightly');
+    await expect.poll(async () => (await listed()).items.length, { timeout: 10_000 }).toBe(1);
+    await asAdmin(service, 'PATCH', `/pipelines/${(await listed()).items[0]!.id}`, { visibility: 'private' }, ADMIN, '"v1"');
+
+    await inEveryLook('pipelines', '/manage/pipelines', (page) => page.locator('.rows .tag').first().waitFor());
+    await inEveryLook('pipelines-change', '/manage/pipelines', async (page) => {
+      await page.locator('.rows li').first().waitFor();
+      await page.locator('.rows li button').first().click();
+      await page.locator('dialog[open] input[type=radio]').first().waitFor();
     });
   }, 300_000);
 
@@ -155,7 +190,9 @@ describe.skipIf(reason)('the managing part looks right', () => {
         .toBe(2);
       await page.locator('.rows input').first().check();
     });
-  }, 120_000);
+    const { items } = await asAdmin<{ items: { id: string }[] }>(service, 'GET', '/dead-letters');
+    await inEveryLook('dead-letter', `/manage/dead-letters/${items[0]!.id}`, (page) => page.locator('.body').waitFor());
+  }, 180_000);
 });
 
 interface Made {

@@ -233,11 +233,41 @@ describe.skipIf(reason)('an operator', () => {
     await expect.poll(() => rows.count(), SOON).toBe(1);
     await rows.locator('summary').click();
     await rows.getByRole('cell', { name: '3d' }).waitFor();
+    expect(await rows.locator('summary').innerText()).toMatch(/setting\.update[\s\S]*retention\.bodies[\s\S]*\bada\b/);
     const [file] = await Promise.all([page.waitForEvent('download'), page.getByRole('link', { name: 'Export' }).click()]);
     expect(file.suggestedFilename()).toBe('audit.ndjson');
 
     await page.getByRole('link', { name: 'Dead letters' }).click();
     await page.getByText('No dead letters').waitFor();
+    expect(own(errors)).toEqual([]);
+    await close();
+  });
+
+  test('reads in the audit who it was by name, also when they are deleted, and finds what they did', async () => {
+    await setUp(service);
+    const grace = { name: 'grace', password: 'a sentence for rear admirals' };
+    const { id } = await asAdmin<{ id: number }>(service, 'POST', '/users', { ...grace, role: 'admin' });
+    await asAdmin(service, 'POST', '/sources', { host: 'github', name: 'acme on GitHub' }, grace);
+    const { token } = await asAdmin<{ token: string }>(service, 'POST', '/tokens', { name: 'deploy', scopes: ['users:manage'] });
+    const version = { 'If-Match': '*', Authorization: `Bearer ${token}` };
+    const gone = await fetch(`${service.url}/admin/v1/users/${id}`, { method: 'DELETE', headers: version });
+    expect(gone.status).toBe(204);
+    const { page, errors, close } = await openPage(browser, `${service.url}/manage/audit`);
+    await signIn(page);
+    const rows = page.getByRole('list', { name: 'Audit' }).getByRole('listitem');
+
+    await expect.poll(() => rows.filter({ hasText: 'user.delete' }).innerText(), SOON).toMatch(/grace[\s\S]*ada by the token deploy/);
+    await page.getByLabel('User, by name or number').fill('Grace');
+    await expect.poll(() => rows.filter({ hasText: 'user.delete' }).count(), SOON).toBe(0);
+    const made = rows.filter({ hasText: 'source.create' });
+    expect(await made.locator('summary').innerText()).toMatch(/acme on GitHub[\s\S]*grace\s*\(deleted\)/);
+    await made.locator('summary').press('Enter');
+    await made.getByText(`user ${id}`, { exact: true }).waitFor();
+    await page.getByLabel('User, by name or number').fill(String(id));
+    await expect.poll(() => made.count(), SOON).toBe(1);
+    // It is still open.
+    await made.getByRole('link', { name: 'acme on GitHub' }).press('Enter');
+    await page.getByRole('heading', { name: 'acme on GitHub' }).waitFor();
     expect(own(errors)).toEqual([]);
     await close();
   });

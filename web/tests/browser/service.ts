@@ -20,6 +20,7 @@ export class Service {
   readonly #data = mkdtempSync(join(tmpdir(), 'pipecast-web-'));
   readonly #settings: Record<string, string>;
   #process: ChildProcess | null = null;
+  #blocked: Promise<void> = Promise.resolve();
 
   private constructor(settings: Record<string, string>) {
     this.#settings = settings;
@@ -70,6 +71,24 @@ export class Service {
   alter(sql: string): void {
     const program = 'import sqlite3, sys; db = sqlite3.connect(sys.argv[1], timeout=10); db.executescript(sys.argv[2]); db.close()';
     execFileSync('python3', ['-c', program, join(this.#data, 'data', 'pipecast.db'), sql]);
+  }
+
+  /** Keeps everybody else from writing into its database for some seconds, as a backup by a stranger would. Resolves when that is over. */
+  async block(seconds: number): Promise<void> {
+    const program =
+      'import sqlite3, sys, time; db = sqlite3.connect(sys.argv[1], timeout=10, isolation_level=None)\n' +
+      'db.execute("BEGIN IMMEDIATE"); print("held", flush=True); time.sleep(float(sys.argv[2])); db.execute("ROLLBACK")';
+    const child = spawn('python3', ['-c', program, join(this.#data, 'data', 'pipecast.db'), String(seconds)], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const over = new Promise<void>((done) => child.once('exit', () => done()));
+    await new Promise((held) => child.stdout.once('data', held));
+    this.#blocked = over;
+  }
+
+  /** Until nobody blocks it any more. */
+  async unblocked(): Promise<void> {
+    await this.#blocked;
   }
 
   /** As a crash would end it. */

@@ -65,7 +65,7 @@ impl Accounts {
                 None => None,
             };
             lines.push(Line {
-                scopes: scopes(&token),
+                scopes: Permission::parse_list(&token.scopes),
                 user_name: token.user_name,
                 name: token.name,
                 project,
@@ -75,7 +75,7 @@ impl Accounts {
         Ok(Exported { lines, next })
     }
 
-    /// Makes tokens like these lines for whoever asks, in one transaction, none of which may more than they; one that they have already stays. A
+    /// Makes tokens like these lines for whoever asks, in one transaction, none of which may more than they; one that they have already, and that is good, stays. A
     /// project that they do not see is none for them. With `Rehearsal::Dry` nothing is done.
     ///
     /// # Errors
@@ -84,18 +84,21 @@ impl Accounts {
         let (user, grants) = (asking.user, &asking.grants);
         let own_name = self.reader.find_user(user).await?.ok_or(Error::Gone)?.name;
         let mut there = self.all_tokens(Some(user)).await?;
+        // One that has ended is listed until it is purged, and nobody comes in with it.
+        there.retain(|token| token.expires_at > Timestamp::now());
         let mut tx = self.writer.begin().await?;
         let (mut steps, mut issued) = (Vec::with_capacity(lines.len()), Vec::new());
         for (number, line) in lines {
             let project = match &line.project {
                 Some(place) => {
                     let there = self.reader.find_project_at(place).await?;
-                    there.filter(|project| self.gatekeeper.sees(asking, *project))
+                    there.filter(|project| self.gatekeeper.sees_project(asking, *project))
                 }
                 None => None,
             };
             let left = Duration::from_micros(u64::try_from(line.expires_at.0 - Timestamp::now().0).unwrap_or(0));
-            let is_like = |token: &ApiToken| token.name == line.name && token.project_id == project && same(&scopes(token), &line.scopes);
+            let is_like =
+                |token: &ApiToken| token.name == line.name && token.project_id == project && same(&Permission::parse_list(&token.scopes), &line.scopes);
             let is_nobodys = line.user_name.to_lowercase() != own_name.to_lowercase() || line.project.is_some() != project.is_some() || left.is_zero();
             let action = match (is_nobodys, there.iter().any(is_like)) {
                 (true, _) => Action::Skip,
@@ -180,10 +183,6 @@ async fn create(
     let made = make(tx, user, &wanted).await?;
     tx.audit(Entry::new(by.clone(), "token.import").on("token", made.0.id, &made.0.name).after(told(&made.0)));
     Ok(made)
-}
-
-fn scopes(token: &ApiToken) -> Vec<Permission> {
-    token.scopes.split(' ').filter_map(|word| word.parse().ok()).collect()
 }
 
 fn same(some: &[Permission], others: &[Permission]) -> bool {

@@ -4,10 +4,10 @@
 use pipecast_model::name::trimmed;
 use pipecast_model::{Role, UserId};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{NewUser, Tx, User, UserQuery};
+use pipecast_store::{Direction, NewUser, Tx, User, UserQuery};
 use serde::{Deserialize, Serialize};
 
-use super::{disabled_at, is_in, told, write};
+use super::{disabled_at, is_in, keep_an_admin, takes_an_admin, told, write};
 use crate::accounts::{Accounts, Error};
 use crate::exchange::{Action, Exported, Need, PAGE, Rehearsal, Step, different};
 
@@ -78,6 +78,7 @@ impl Accounts {
     /// `Store`.
     pub async fn export_users(&self, after: Option<UserId>) -> Result<Exported<Line, UserId>, Error> {
         let query = UserQuery {
+            direction: Direction::Up,
             after,
             limit: PAGE,
             ..UserQuery::default()
@@ -87,7 +88,7 @@ impl Accounts {
     }
 
     /// Makes accounts like these lines, in one transaction, and says what that is. `may_give` is asked for each role that somebody gets. With
-    /// `Rehearsal::Dry` nothing is done.
+    /// `Rehearsal::Dry` nothing is done. Whether an admin is left is seen at its end, so the order of the lines is free.
     ///
     /// # Errors
     /// Those of `may_give`; `LastAdmin`, `NameTaken`, `Store`.
@@ -99,11 +100,15 @@ impl Accounts {
         may_give: impl Fn(Role) -> Result<(), E>,
     ) -> Result<Vec<Step>, E> {
         let mut tx = self.writer.begin().await.map_err(Error::from)?;
-        let mut steps = Vec::with_capacity(lines.len());
+        let (mut steps, mut judge) = (Vec::with_capacity(lines.len()), false);
         for (number, line) in lines {
-            let Imported { step, given } = import(&mut tx, *number, line, by).await?;
+            let Imported { step, given, takes_an_admin } = import(&mut tx, *number, line, by).await?;
             given.map_or(Ok(()), &may_give)?;
+            judge |= takes_an_admin;
             steps.push(step);
+        }
+        if judge {
+            keep_an_admin(&mut tx).await?;
         }
         if rehearsal == Rehearsal::Real {
             tx.commit().await.map_err(Error::from)?;
@@ -123,6 +128,8 @@ struct Imported {
     step: Step,
     /// The role that somebody has got by it.
     given: Option<Role>,
+    /// Whether there is one admin less.
+    takes_an_admin: bool,
 }
 
 async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Imported, Error> {
@@ -155,12 +162,16 @@ async fn import(tx: &mut Tx, number: usize, line: &Line, by: &By) -> Result<Impo
     };
     let step = Step {
         line: number,
-        thing: after.name,
+        thing: after.name.clone(),
         action,
         changes,
         needs: (!after.has_password).then_some(Need::Password),
     };
-    Ok(Imported { step, given })
+    Ok(Imported {
+        step,
+        given,
+        takes_an_admin: takes_an_admin(&before, &after),
+    })
 }
 
 /// An account without a password.

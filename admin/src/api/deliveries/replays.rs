@@ -6,13 +6,13 @@ use pipecast_fabric::Queue;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
 use pipecast_http::{Code, Fault, Input, May, Problem, Query, Visit, right};
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
 use pipecast_store::{DeliveryQuery, Reader, Writer};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{Outcome, visible};
+use super::visible;
 use crate::api::Primary;
 use crate::replay::{self, Error, MOST, Plan, Replayer};
 
@@ -60,9 +60,9 @@ struct ReplayMany {
 /// What would be replayed.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct Counted {
-    /// Deliveries that the filter finds.
+    /// Deliveries that the filter finds, counted up to 100,000.
     found: i64,
-    /// Those of them that can be replayed; the others were refused, or their body has been taken away.
+    /// Those of them that can be replayed, counted up to one more than `most`; the others were refused, or their body has been taken away.
     replayable: i64,
     /// Most that can be replayed at once.
     most: i64,
@@ -140,13 +140,21 @@ async fn replay_deliveries(
         let fault = Fault::new("/filter", "empty", "name at least one of its fields; everything is never replayed at once");
         return Err(Problem::new(Code::Invalid).faults(vec![fault]));
     }
+    if expected.is_some_and(|expected| !(1..=MOST).contains(&expected)) {
+        let fault = Fault::new(
+            "/expected",
+            "count",
+            format!("it is a number from 1 to {MOST}; leave it out to have them counted"),
+        );
+        return Err(Problem::new(Code::Invalid).faults(vec![fault]));
+    }
     let query = DeliveryQuery {
         sight: may.sight(),
         host: filter.host,
         source: filter.source,
         event: filter.event,
         project: filter.project_id,
-        outcome: filter.outcome.map(Outcome::word),
+        outcome: filter.outcome,
         since: filter.since,
         until: filter.until,
         ..DeliveryQuery::default()
@@ -178,7 +186,7 @@ impl From<replay::Error> for Problem {
             Error::Unknown(id) => Problem::no_such("delivery", id),
             Error::NoBody => Problem::new(Code::Conflict).detail("it was refused, or its body has been taken away, so there is nothing to replay"),
             Error::Changed(count) => Problem::new(Code::Conflict).detail(format!("{count} deliveries would be replayed now; count again")),
-            Error::TooMany(_) => {
+            Error::TooMany => {
                 let fault = Fault::new("/filter", "too_many", error.to_string());
                 Problem::new(Code::Invalid).faults(vec![fault])
             }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use pipecast_model::{DeliveryId, Host, ProjectId, SecretId, SourceId, Timestamp, Topic};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, SecretId, SourceId, Timestamp, Topic};
 use pipecast_store::{Changed, Listed, Silence};
 use serde::Serialize;
 
@@ -42,8 +42,8 @@ pub(super) struct Delivery {
     /// The secret of its source that it was signed with; null where that is configured.
     secret_id: Option<SecretId>,
     /// `applied`, `ping`, `ignored`, `unprocessable`, `duplicate`, `refused`.
-    #[schema(example = "applied")]
-    outcome: String,
+    #[schema(value_type = String, example = "applied")]
+    outcome: Outcome,
     /// Why, where there is a why.
     #[schema(example = "the body is no workflow run")]
     detail: Option<String>,
@@ -60,7 +60,7 @@ pub(super) struct Delivery {
 
 impl From<Listed> for Delivery {
     fn from(listed: Listed) -> Delivery {
-        let refused = listed.outcome == "refused";
+        let refused = listed.outcome == Outcome::Refused;
         Delivery {
             id: listed.id,
             host: listed.host,

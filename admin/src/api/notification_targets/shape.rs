@@ -1,4 +1,4 @@
-//! Notification targets as they are shown, and as somebody wants them: checked, with the address apart, which is never shown.
+//! Notification targets as they are shown, and as somebody wants them: checked, with where they are reached apart.
 //! Knows nothing of requests.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,8 @@ use pipecast_store::{NotificationTarget, TargetFields};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::targets::{Destination, Reach};
+use super::recipients;
+use crate::targets::{Destination, EMAIL, Reach, Shown};
 
 /// Characters of a name.
 const LONGEST_NAME: usize = 100;
@@ -35,36 +36,38 @@ impl TargetKind {
         match self {
             TargetKind::Webhook => "webhook",
             TargetKind::Slack => "slack",
-            TargetKind::Email => "email",
+            TargetKind::Email => EMAIL,
         }
     }
 }
 
 /// Whom to tell of what.
 #[derive(Serialize, utoipa::ToSchema)]
-#[schema(as = NotificationTarget)]
+#[schema(as = NotificationTarget, example = json!({
+    "id": 1, "name": "ops", "kind": "email", "project_id": null, "statuses": ["failure", "error"], "enabled": true, "url_host": null,
+    "recipients": ["ada@example.org", "bob@example.org"], "created_at": "2026-11-21T10:00:00Z", "updated_at": "2026-11-21T10:00:00Z",
+}))]
 pub(super) struct Shape {
     id: i64,
     name: String,
     /// `webhook`, `slack`, `email`.
-    #[schema(example = "slack")]
     kind: String,
     /// Of which project; null: of all.
     project_id: Option<ProjectId>,
     /// Of which statuses.
-    #[schema(example = json!(["failure", "error"]))]
     statuses: Vec<String>,
     /// Whether it is told at all.
     enabled: bool,
     /// At which host it is reached, of all that was said in `url`.
-    #[schema(example = "hooks.slack.com")]
     url_host: Option<String>,
+    /// Who gets mail, of an `email`; empty: nobody is known. Null for other kinds, and where it cannot be read because its key is gone.
+    recipients: Option<Vec<String>>,
     created_at: Timestamp,
     updated_at: Timestamp,
 }
 
-impl From<NotificationTarget> for Shape {
-    fn from(target: NotificationTarget) -> Self {
+impl From<Shown> for Shape {
+    fn from(Shown { target, recipients }: Shown) -> Self {
         let NotificationTarget {
             id,
             fields,
@@ -81,6 +84,7 @@ impl From<NotificationTarget> for Shape {
             statuses: fields.statuses.split_whitespace().map(str::to_owned).collect(),
             enabled: fields.enabled,
             url_host,
+            recipients,
             created_at,
             updated_at,
         }
@@ -90,6 +94,7 @@ impl From<NotificationTarget> for Shape {
 /// A target to be.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "ops", "kind": "email", "statuses": ["failure", "error"], "recipients": ["ada@example.org", "bob@example.org"]}))]
 pub(super) struct NewTarget {
     #[serde(deserialize_with = "trimmed")]
     #[schema(max_length = 100)]
@@ -105,6 +110,9 @@ pub(super) struct NewTarget {
     /// and `slack`.
     #[schema(write_only, max_length = 2048, example = "https://hooks.slack.com/services/T0/B0/x")]
     url: Option<String>,
+    /// Who gets mail: addresses like `ada@example.org`, 50 at most, each once. They are kept sealed. For `email`.
+    #[schema(max_items = 50)]
+    recipients: Option<Vec<String>>,
 }
 
 fn yes() -> bool {
@@ -114,6 +122,7 @@ fn yes() -> bool {
 /// What is to be different.
 #[derive(Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"statuses": ["failure"], "url": "https://hooks.slack.com/services/T0/B0/x"}))]
 pub(super) struct TargetChange {
     #[serde(default, deserialize_with = "trimmed")]
     #[schema(value_type = Option<String>)]
@@ -131,6 +140,10 @@ pub(super) struct TargetChange {
     #[serde(default)]
     #[schema(value_type = Option<String>, write_only, max_length = 2048, example = "https://hooks.slack.com/services/T0/B0/x")]
     url: Field<String>,
+    /// Who gets mail from now on, as for a new one; null: nobody.
+    #[serde(default)]
+    #[schema(value_type = Option<Vec<String>>, max_items = 50)]
+    recipients: Field<Vec<String>>,
 }
 
 impl NewTarget {
@@ -145,7 +158,9 @@ impl NewTarget {
         };
         let mut faults = Faults::default();
         check(&mut faults, &fields);
-        let reach = self.url.map_or(Reach::Nowhere, |url| reached(&mut faults, &fields.kind, url, site));
+        let to = self.url.map(|url| reached(&mut faults, &fields.kind, url, site));
+        let mail = self.recipients.map(|addresses| mailed(&mut faults, &fields.kind, addresses));
+        let reach = to.or(mail).unwrap_or(Reach::Nowhere);
         faults.end()?;
         Ok((fields, reach))
     }
@@ -166,12 +181,19 @@ impl TargetChange {
             Field::Set(statuses) => fields.statuses = words(&statuses),
         }
         check(&mut faults, &fields);
-        let reach = match self.url {
-            Field::Kept => Reach::AsBefore,
-            Field::Cleared => Reach::Nowhere,
+        let is_mail = fields.kind == EMAIL;
+        let to = match self.url {
             Field::Set(url) => reached(&mut faults, &fields.kind, url, site),
+            Field::Cleared if !is_mail => Reach::Nowhere,
+            Field::Cleared | Field::Kept => Reach::AsBefore,
+        };
+        let mail = match self.recipients {
+            Field::Set(addresses) => mailed(&mut faults, &fields.kind, addresses),
+            Field::Cleared if is_mail => Reach::Nowhere,
+            Field::Cleared | Field::Kept => Reach::AsBefore,
         };
         faults.end()?;
+        let reach = if is_mail { mail } else { to };
         Ok((fields, reach))
     }
 }
@@ -196,12 +218,7 @@ fn reached(faults: &mut Faults, kind: &str, url: String, site: &Site) -> Reach {
         Some("http") => site.plain_http,
         _ => false,
     };
-    faults.note(
-        kind == TargetKind::Email.word(),
-        "/url",
-        "unfit",
-        "a mailbox is reached by no address of the web",
-    );
+    faults.note(kind == EMAIL, "/url", "unfit", "a mailbox is reached by no address of the web");
     faults.note(url.len() > LONGEST_URL, "/url", "too_long", format!("it has at most {LONGEST_URL} bytes"));
     match host.filter(|_| is_fit) {
         Some(host) => Reach::At(Destination {
@@ -213,4 +230,10 @@ fn reached(faults: &mut Faults, kind: &str, url: String, site: &Site) -> Reach {
             Reach::Nowhere
         }
     }
+}
+
+/// Who somebody says gets mail.
+fn mailed(faults: &mut Faults, kind: &str, addresses: Vec<String>) -> Reach {
+    faults.note(kind != EMAIL, "/recipients", "unfit", "only an `email` goes to mailboxes");
+    Reach::Mail(recipients::checked(faults, addresses))
 }

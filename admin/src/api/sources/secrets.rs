@@ -7,7 +7,7 @@ use actix_web::{HttpResponse, delete, post, web};
 use pipecast_http::conditional::etag;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Faults, IdempotencyKey, IfMatch, Input, May, Problem, Query, Visit, right::SourcesManage};
+use pipecast_http::{Confirmed, Faults, IdempotencyKey, IfMatch, Input, May, Problem, Query, Visit, right::SourcesManage};
 use pipecast_model::{SecretId, SecretKind, SourceId};
 use serde::{Deserialize, Serialize};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -53,7 +53,7 @@ struct NewSecret {
         (status = 401, body = ProblemBody),
         (status = 403, body = ProblemBody),
         (status = 404, body = ProblemBody),
-        (status = 409, body = ProblemBody, description = "Two secrets are live already, or it stands in the configuration"),
+        (status = 409, body = ProblemBody, description = "Two secrets are live already, it stands in the configuration, or the first request with this key is still under way"),
         (status = 412, body = ProblemBody),
         (status = 422, body = ProblemBody),
         (status = 428, body = ProblemBody),
@@ -62,7 +62,7 @@ struct NewSecret {
 )]
 #[post("/sources/{source_id}/secrets")]
 async fn rotate_secret(
-    may: May<SourcesManage>,
+    may: Confirmed<May<SourcesManage>>,
     visit: Visit,
     id: web::Path<SourceId>,
     version: IfMatch,

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, get, post, web};
 use pipecast_http::problem::Body as ProblemBody;
-use pipecast_http::{Faults, Lines, May, Problem, Query, Visit, right::TokensManage};
+use pipecast_http::{Confirmed, Faults, Lines, May, Problem, Query, Visit, right::TokensManage};
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -84,7 +84,7 @@ async fn export_tokens(may: May<TokensManage>, wanted: Query<Wanted>, accounts: 
 )]
 #[post("/tokens/import")]
 async fn import_tokens(
-    may: May<TokensManage>,
+    may: Confirmed<May<TokensManage>>,
     visit: Visit,
     meant: Query<Meant>,
     body: Lines<Line>,

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, post, web};
 use pipecast_http::problem::Body as ProblemBody;
-use pipecast_http::{Input, May, Problem, Visit, right::UsersManage};
+use pipecast_http::{Confirmed, Input, May, Problem, Visit, right::UsersManage};
 use pipecast_model::{Timestamp, UserId};
 use pipecast_store::User;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -28,7 +28,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
 )]
 #[post("/users/batch")]
 async fn change_users(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     body: Input<Batch<UserId, AccountChange>>,
     accounts: web::Data<Accounts>,

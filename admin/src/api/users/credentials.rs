@@ -5,7 +5,7 @@ use actix_web::{HttpResponse, delete, put, web};
 use pipecast_auth::Shown;
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Input, May, Problem, Query, Visit, right::UsersManage};
+use pipecast_http::{Confirmed, Input, May, Problem, Query, Visit, right::UsersManage};
 use pipecast_model::UserId;
 use serde::Deserialize;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -34,7 +34,7 @@ struct NewPassword {
 )]
 #[put("/users/{user_id}/password")]
 async fn set_password(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     body: Input<NewPassword>,
@@ -59,7 +59,7 @@ async fn set_password(
 )]
 #[delete("/users/{user_id}/second-factor")]
 async fn drop_factor(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     id: web::Path<UserId>,
     _: Query<Nothing>,

@@ -3,10 +3,12 @@
 
 use pipecast_http::{Cursor, Fields, Limit};
 use pipecast_model::{Role, UserId};
+use pipecast_store::Direction;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::super::deleted::{ById, WithDeleted};
+use super::super::deleted::WithDeleted;
+use super::super::order::{ById, up};
 
 /// Which users.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -23,9 +25,9 @@ pub(super) struct Filter {
     #[param(inline)]
     pub(super) deleted: Option<WithDeleted>,
     /// `id`: the oldest first; `-id`: the newest.
-    #[serde(default)]
-    #[param(inline)]
-    pub(super) sort: ById,
+    #[serde(default = "up", with = "ById")]
+    #[param(inline, value_type = ById)]
+    pub(super) sort: Direction,
     /// The members that are wanted, with commas between.
     #[serde(default)]
     #[param(value_type = Option<String>, example = "id,name")]

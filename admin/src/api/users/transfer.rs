@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, get, post, web};
 use pipecast_http::problem::Body as ProblemBody;
 use pipecast_http::query::Nothing;
-use pipecast_http::{Faults, Lines, May, Problem, Query, Visit, right::UsersManage};
+use pipecast_http::{Confirmed, Faults, Lines, May, Problem, Query, Visit, right::UsersManage};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::super::me::check_name;
@@ -52,7 +52,7 @@ async fn export_users(_: May<UsersManage>, _: Query<Nothing>, accounts: web::Dat
 )]
 #[post("/users/import")]
 async fn import_users(
-    may: May<UsersManage>,
+    may: Confirmed<May<UsersManage>>,
     visit: Visit,
     meant: Query<Meant>,
     body: Lines<Line>,

@@ -2,7 +2,7 @@
 //! Checks of GitHub Actions are left out: workflow runs and jobs tell the same, and more.
 
 use pipecast_model::facts::tell_status;
-use pipecast_model::{ExecutionFacts, Facts, JobFacts, Outcome, PipelineFacts, PipelineKey, Told, Version};
+use pipecast_model::{ExecutionFacts, Facts, JobFacts, PipelineFacts, PipelineKey, Reading, Told, Version};
 use serde::Deserialize;
 
 use super::{Commit, Scene, words};
@@ -122,10 +122,10 @@ fn execution(scene: &Scene, id: i64, suite: Suite, pipeline: &PipelineKey) -> Ex
 }
 
 /// One pipeline for each app that reports.
-fn pipeline(app: Option<&App>, suite: &Suite) -> Result<PipelineFacts, Outcome> {
+fn pipeline(app: Option<&App>, suite: &Suite) -> Result<PipelineFacts, Reading> {
     let slug = app.and_then(|app| app.slug.0.clone());
     if slug.as_deref() == Some("github-actions") {
-        return Err(Outcome::Ignored("github_actions_check".to_owned()));
+        return Err(Reading::Ignored("github_actions_check".to_owned()));
     }
     let key = slug.or_else(|| app?.id.0.map(|id| id.to_string())).unwrap_or_else(|| "unknown".to_owned());
     let name = app.and_then(|app| app.name.0.clone()).unwrap_or_else(|| "Checks".to_owned());

@@ -1,7 +1,7 @@
 //! System hooks of a project's own life: made, renamed, transferred, changed, destroyed.
 //! Knows nothing of users, groups and keys, whose system hooks are not kept.
 
-use pipecast_model::{Facts, Outcome, ProjectFacts, Timestamp, Told, Version};
+use pipecast_model::{Facts, ProjectFacts, Reading, Timestamp, Told, Version};
 use serde::Deserialize;
 
 use crate::intake::lenient::{Instant, Number, Text, newest, read};
@@ -32,5 +32,5 @@ pub(super) fn understand(body: &str, _received_at: Timestamp) -> Understood {
 
 /// The project stays as it is, with its history; the ledger notes that it is gone at the host.
 pub(super) fn destroyed(_body: &str, _received_at: Timestamp) -> Understood {
-    Err(Outcome::Ignored("project_deleted".to_owned()))
+    Err(Reading::Ignored("project_deleted".to_owned()))
 }

@@ -253,6 +253,13 @@ impl Queue for EmbeddedQueue {
         }
     }
 
+    async fn which_are_dead(&self, ids: &[DeadId]) -> Result<Vec<DeadId>> {
+        let rows: Vec<i64> = ids.iter().filter_map(row).collect();
+        let there = self.reader.which_are_dead(&rows).await?;
+        // Their rows are what they are found by, so another name for one of them is one of them too.
+        Ok(ids.iter().filter(|id| row(id).is_some_and(|row| there.contains(&row))).cloned().collect())
+    }
+
     async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
         match row(id) {
             Some(id) => self.reader.find_dead(id).await,

@@ -248,6 +248,10 @@ impl Queue for RabbitmqQueue {
         self.graves.list(&self.publisher, after, most).await
     }
 
+    async fn which_are_dead(&self, ids: &[DeadId]) -> Result<Vec<DeadId>> {
+        self.graves.which(&self.publisher, ids).await
+    }
+
     async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
         self.graves.find(&self.publisher, id).await
     }

@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{Either, join_all, select};
-use pipecast_model::Lane;
+use pipecast_model::{Lane, with_causes};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::embedded::EmbeddedQueue;
 use super::{Claim, ClaimId, Dead, DeadId, Durability, Queue, Verdict};
-use crate::error::with_causes;
 use crate::{Error, Result};
 
 /// So many sends in a row that the primary did not take in time open the breaker.
@@ -280,6 +279,19 @@ impl Queue for SpooledQueue {
         Ok(dead)
     }
 
+    async fn which_are_dead(&self, ids: &[DeadId]) -> Result<Vec<DeadId>> {
+        let (spooled, others) = apart(ids);
+        let mut there = Vec::new();
+        if !others.is_empty() {
+            there = self.pair.primary.which_are_dead(&others).await?;
+        }
+        if !spooled.is_empty() {
+            let of_spool = self.pair.spool.which_are_dead(&spooled).await?;
+            there.extend(of_spool.iter().map(name_in_spool));
+        }
+        Ok(there)
+    }
+
     async fn find_dead(&self, id: &DeadId) -> Result<Option<Dead>> {
         match in_spool(id) {
             Some(id) => Ok(self.pair.spool.find_dead(&id).await?.map(of_the_spool)),
@@ -332,9 +344,13 @@ fn in_spool(id: &DeadId) -> Option<DeadId> {
 
 fn of_the_spool(dead: Dead) -> Dead {
     Dead {
-        id: DeadId(format!("{OF_SPOOL}{}", dead.id.0)),
+        id: name_in_spool(&dead.id),
         ..dead
     }
+}
+
+fn name_in_spool(id: &DeadId) -> DeadId {
+    DeadId(format!("{OF_SPOOL}{}", id.0))
 }
 
 /// Those of the spool, and those of the primary.

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use ::redis::{RedisResult, Script};
 use metrics::gauge;
+use pipecast_model::with_causes;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{News, Quotas};
 use crate::Result;
-use crate::error::with_causes;
 use crate::redis::{Redis, names};
 
 /// So long is gathered before it is told. What several processes let through too much grows with it, and what they ask Redis shrinks.

@@ -48,6 +48,8 @@ pub(crate) fn quota(spender: Spender) -> String {
         Spender::Source(number) => format!("pipecast:quota:source:{number:016x}"),
         Spender::Impostor(address) => format!("pipecast:quota:impostor:{address}"),
         Spender::Tickets(user) => format!("pipecast:quota:tickets:{user}"),
+        Spender::UserWrites(user) => format!("pipecast:quota:writes:user:{user}"),
+        Spender::TokenWrites(token) => format!("pipecast:quota:writes:token:{token}"),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use pipecast_model::Timestamp;
 use sqlx::migrate::Migrate;
 use sqlx::postgres::Postgres;
 use sqlx::query_builder::Separated;
@@ -15,7 +16,7 @@ use super::{Column, FROM_THE_START, Kind, TABLES, Table, Value};
 use crate::engine::{On, Pool, loading, place, postgres_pool};
 use crate::error::Attempt;
 use crate::migrate::{applied, bring_sqlite, lay_postgres, lay_sqlite, migrate_postgres, raise_sqlite};
-use crate::{Error, Options, Result};
+use crate::{Ended, Error, Options, Result};
 
 /// Values in one statement, which must stay below what SQLite takes…
 const VALUES: usize = 8_000;
@@ -216,6 +217,25 @@ impl Load {
                 .attempted("set where ids go on")
                 .map(drop),
         }
+    }
+
+    /// Ends every session that was loaded: one that was ended after the rows were written down must not come back with them. Tokens that carry
+    /// a session on are good no longer than it.
+    ///
+    /// # Errors
+    /// `Unavailable`.
+    pub async fn end_sessions(&mut self) -> Result<()> {
+        // Of archives from before there were accounts.
+        if !self.tables.iter().any(|native| native.table.name == "sessions") {
+            return Ok(());
+        }
+        const SQL: &str = "UPDATE sessions SET ended_at = $1, ended_by = $2 WHERE ended_at IS NULL";
+        let (now, why) = (Timestamp::now(), Ended::Restored.word());
+        match &mut self.on {
+            On::Sqlite(db) => sqlx::query(SQL).bind(now).bind(why).execute(&mut **db).await.map(drop),
+            On::Postgres(db) => sqlx::query(SQL).bind(now).bind(why).execute(&mut **db).await.map(drop),
+        }
+        .attempted("end sessions")
     }
 
     /// Counts what was loaded, applies the migrations since, mints a new epoch, and makes it all so, durably.

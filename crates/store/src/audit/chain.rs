@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use pipecast_model::{ProjectId, Timestamp, TokenId, UserId};
+use pipecast_model::{ProjectId, Timestamp, TokenId, UserId, hexadecimal};
 
 /// What stands before the first row.
 const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -78,7 +78,7 @@ impl Row {
     pub(super) fn hash_after(&self, before: &str) -> String {
         let mut bytes = unhex(before);
         bytes.extend_from_slice(self.canonical().as_bytes());
-        digest(&SHA256, &bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hexadecimal::write(digest(&SHA256, &bytes).as_ref())
     }
 }
 

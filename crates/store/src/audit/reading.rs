@@ -7,16 +7,20 @@ use sqlx::QueryBuilder;
 use super::{Anchor, Row};
 use crate::engine::on;
 use crate::error::Attempt;
+use crate::query::Direction;
+use crate::user::folded;
 use crate::{Reader, Result};
 
 const COLUMNS: &str = "SELECT seq, at, actor, user_id, token_id, action, outcome, project_id, resource_type, resource_id, resource_label,
     before, after, ip, user_agent, request_id, hash FROM audit WHERE 1 = 1";
 
-/// Which rows; the newest first, unless it says otherwise.
+/// Which rows.
 #[derive(Clone, Debug, Default)]
 pub struct AuditQuery {
     /// Only by this person, also through their tokens.
     pub user: Option<UserId>,
+    /// Only by whoever has this name, or had it until they were deleted; compared without case.
+    pub user_name: Option<String>,
     /// Only this action.
     pub action: Option<String>,
     /// Only with this outcome.
@@ -31,8 +35,8 @@ pub struct AuditQuery {
     pub since: Option<Timestamp>,
     /// Not at or after.
     pub until: Option<Timestamp>,
-    /// The oldest first.
-    pub oldest_first: bool,
+    /// Which way, by number.
+    pub direction: Direction,
     /// Go on after the row of this number.
     pub after: Option<i64>,
     /// At most this many.
@@ -46,6 +50,11 @@ impl Reader {
             let mut sql = QueryBuilder::new(COLUMNS);
             if let Some(user) = query.user {
                 sql.push(" AND user_id = ").push_bind(user);
+            }
+            if let Some(name) = &query.user_name {
+                sql.push(" AND user_id IN (SELECT id FROM users WHERE name_folded = ")
+                    .push_bind(folded(name))
+                    .push(")");
             }
             let texts = [
                 (" AND action = ", &query.action),
@@ -67,14 +76,7 @@ impl Reader {
             if let Some(until) = query.until {
                 sql.push(" AND at < ").push_bind(until);
             }
-            if let Some(after) = query.after {
-                sql.push(if query.oldest_first { " AND seq > " } else { " AND seq < " }).push_bind(after);
-            }
-            sql.push(if query.oldest_first {
-                " ORDER BY seq LIMIT "
-            } else {
-                " ORDER BY seq DESC LIMIT "
-            });
+            query.direction.page(&mut sql, "seq", query.after);
             sql.push_bind(query.limit);
             sql.build_query_as().fetch_all(db).await
         })

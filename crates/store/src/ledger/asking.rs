@@ -1,12 +1,12 @@
 //! What is asked of the ledger, as one question or as one about each project that is seen.
 //! Knows nothing of what is found.
 
-use pipecast_model::{DeliveryId, Host, ProjectId, Timestamp};
+use pipecast_model::{DeliveryId, Host, Outcome, ProjectId, Timestamp};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use crate::Sight;
+use crate::{Direction, Sight};
 
-/// Which deliveries; the last received first, unless it says otherwise.
+/// Which deliveries.
 #[derive(Clone, Debug, Default)]
 pub struct DeliveryQuery {
     /// Only what whoever asks may see; what is about no project is for those who see everything.
@@ -20,15 +20,15 @@ pub struct DeliveryQuery {
     /// Only about this project.
     pub project: Option<ProjectId>,
     /// Only with this outcome.
-    pub outcome: Option<String>,
+    pub outcome: Option<Outcome>,
     /// Only replays of this one.
     pub replay_of: Option<DeliveryId>,
     /// Not received before.
     pub since: Option<Timestamp>,
     /// Not received at or after.
     pub until: Option<Timestamp>,
-    /// The first received first.
-    pub oldest_first: bool,
+    /// Which way, by when they were received.
+    pub direction: Direction,
     /// Go on after this row: when it was received, and its id.
     pub after: Option<(Timestamp, DeliveryId)>,
     /// At most this many.
@@ -49,7 +49,7 @@ where
     Timestamp: for<'q> Encode<'q, DB> + Type<DB>,
 {
     let parts = query.parts();
-    let down = if query.oldest_first { "" } else { " DESC" };
+    let down = query.direction.suffix();
     if parts.len() > 1 {
         sql.push("SELECT * FROM (");
     }
@@ -101,7 +101,7 @@ impl DeliveryQuery {
     {
         if self.sight != Sight::All {
             sql.push(" AND EXISTS (SELECT 1 FROM projects j WHERE j.id = d.project_id");
-            self.sight.limit(sql, "j");
+            self.sight.limit_to_projects(sql, "j");
             sql.push(")");
         }
         if let Some(host) = self.host {
@@ -116,9 +116,9 @@ impl DeliveryQuery {
         if let Some(project) = self.project {
             sql.push(" AND d.project_id = ").push_bind(project);
         }
-        if let Some(outcome) = &self.outcome {
-            sql.push(" AND d.outcome = ").push_bind(outcome.clone());
-            if outcome != "applied" {
+        if let Some(outcome) = self.outcome {
+            sql.push(" AND d.outcome = ").push_bind(outcome.word());
+            if outcome != Outcome::Applied {
                 sql.push(" AND d.outcome <> 'applied'");
             }
         }
@@ -132,12 +132,8 @@ impl DeliveryQuery {
             sql.push(" AND d.received_at < ").push_bind(until);
         }
         if let Some((received_at, id)) = self.after {
-            sql.push(if self.oldest_first {
-                " AND (d.received_at, d.id) > ("
-            } else {
-                " AND (d.received_at, d.id) < ("
-            });
-            sql.push_bind(received_at);
+            sql.push(format!(" AND (d.received_at, d.id) {} (", self.direction.sign()))
+                .push_bind(received_at);
             sql.push(", ").push_bind(id).push(")");
         }
     }

@@ -75,14 +75,14 @@ fn questions() -> Vec<(DeliveryQuery, &'static [&'static str])> {
         ),
         (
             DeliveryQuery {
-                outcome: Some("ignored".into()),
+                outcome: Some(Outcome::Ignored),
                 ..all.clone()
             },
             &["deliveries_by_outcome"],
         ),
         (
             DeliveryQuery {
-                outcome: Some("applied".into()),
+                outcome: Some(Outcome::Applied),
                 ..all.clone()
             },
             &["deliveries_by_age"],
@@ -108,7 +108,7 @@ fn questions() -> Vec<(DeliveryQuery, &'static [&'static str])> {
             DeliveryQuery {
                 project: Some(ProjectId(17)),
                 event: Some("e7".into()),
-                outcome: Some("ignored".into()),
+                outcome: Some(Outcome::Ignored),
                 ..all
             },
             &["deliveries_by_project", "deliveries_by_outcome", "deliveries_by_event"],

@@ -1,13 +1,13 @@
-//! What operators say of pipelines beside what deliveries tell: another name, and that they are archived. No delivery changes it.
+//! What operators say of pipelines beside what deliveries tell: another name, who sees them, and that they are archived. No delivery changes it.
 //! Knows nothing of who may say it.
 
-use pipecast_model::{Host, PipelineId, ProjectId, Status, Timestamp, Topic};
+use pipecast_model::{Host, PipelineId, PipelineVisibility, ProjectId, Status, Timestamp, Topic, Visibility};
 use sqlx::QueryBuilder;
 
 use super::name_in_key;
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::query::containing;
+use crate::query::{ByNameOrId, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result, Sight};
 
@@ -30,6 +30,10 @@ pub struct KeptPipeline {
     pub told_name: String,
     /// The status of its newest execution.
     pub status: Status,
+    /// Who sees it of those who see its project.
+    pub visibility: PipelineVisibility,
+    /// Who sees its project.
+    pub project_visibility: Visibility,
     /// When it was archived.
     pub archived_at: Option<Timestamp>,
     /// When anything of it changed last.
@@ -43,6 +47,8 @@ pub struct KeptPipeline {
 pub struct PipelineChange {
     /// The operator's name for it; none: the host's.
     pub given_name: Option<String>,
+    /// Who sees it of those who see its project.
+    pub visibility: PipelineVisibility,
     /// When it was archived; none: it is not.
     pub archived_at: Option<Timestamp>,
 }
@@ -50,10 +56,12 @@ pub struct PipelineChange {
 /// Which pipelines an operator looks for.
 #[derive(Clone, Debug, Default)]
 pub struct KeptPipelineQuery {
-    /// Only of projects that somebody sees.
+    /// Only those that somebody sees.
     pub sight: Sight,
     /// Only of this project.
     pub project: Option<ProjectId>,
+    /// Only those of which this was said.
+    pub visibility: Option<PipelineVisibility>,
     /// Only archived ones, or only others.
     pub archived: Option<bool>,
     /// Only whose name contains this, in any case.
@@ -66,20 +74,6 @@ pub struct KeptPipelineQuery {
     pub limit: i64,
 }
 
-/// The order of pipelines and projects that operators look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ByNameOrId {
-    /// By id, the smallest first.
-    #[default]
-    Id,
-    /// By id, the greatest first.
-    Newest,
-    /// By name in small letters, then by id.
-    Name,
-    /// The other way round.
-    NameDown,
-}
-
 #[derive(sqlx::FromRow)]
 struct Row {
     id: PipelineId,
@@ -90,6 +84,8 @@ struct Row {
     name: Option<String>,
     given_name: Option<String>,
     status: Status,
+    visibility: PipelineVisibility,
+    project_visibility: Visibility,
     archived_at: Option<Timestamp>,
     updated_at: Timestamp,
     edition: i64,
@@ -107,6 +103,8 @@ impl From<Row> for KeptPipeline {
             given_name: row.given_name,
             told_name,
             status: row.status,
+            visibility: row.visibility,
+            project_visibility: row.project_visibility,
             archived_at: row.archived_at,
             updated_at: row.updated_at,
             edition: row.edition,
@@ -116,40 +114,10 @@ impl From<Row> for KeptPipeline {
 
 const SELECT: &str = "
     SELECT p.id, p.project_id, coalesce(j.name, j.external_id) AS project_name, s.host, p.external_id, p.name, p.given_name, p.status,
-        p.archived_at, p.updated_at, p.edition
+        p.visibility, j.visibility AS project_visibility, p.archived_at, p.updated_at, p.edition
     FROM pipelines p
     JOIN projects j ON j.id = p.project_id
     JOIN sources s ON s.id = j.source_id ";
-
-impl ByNameOrId {
-    /// Adds the condition to go on after a row and the order, for a table that the query calls `alias`.
-    pub(crate) fn page<DB: sqlx::Database>(self, sql: &mut QueryBuilder<DB>, alias: &'static str, after: Option<&(String, i64)>)
-    where
-        i64: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-        String: for<'q> sqlx::Encode<'q, DB> + sqlx::Type<DB>,
-    {
-        let by_name = matches!(self, ByNameOrId::Name | ByNameOrId::NameDown);
-        let (sign, down) = match self {
-            ByNameOrId::Id | ByNameOrId::Name => (">", ""),
-            ByNameOrId::Newest | ByNameOrId::NameDown => ("<", " DESC"),
-        };
-        match after {
-            Some((name, id)) if by_name => {
-                sql.push(format!(" AND ({alias}.name_folded, {alias}.id) {sign} ("));
-                sql.push_bind(name.clone()).push(", ").push_bind(*id).push(")");
-            }
-            Some((_, id)) => {
-                sql.push(format!(" AND {alias}.id {sign} ")).push_bind(*id);
-            }
-            None => {}
-        }
-        if by_name {
-            sql.push(format!(" ORDER BY {alias}.name_folded{down}, {alias}.id{down} LIMIT "));
-        } else {
-            sql.push(format!(" ORDER BY {alias}.id{down} LIMIT "));
-        }
-    }
-}
 
 impl Reader {
     /// One pipeline, where somebody sees it.
@@ -157,7 +125,7 @@ impl Reader {
         let row: Option<Row> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(SELECT);
             sql.push("WHERE p.id = ").push_bind(id);
-            sight.limit(&mut sql, "j");
+            sight.limit_to_pipelines(&mut sql, "j", "p");
             sql.build_query_as().fetch_optional(db).await
         })
         .attempted("find a pipeline")?;
@@ -169,9 +137,12 @@ impl Reader {
         let rows: Vec<Row> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(SELECT);
             sql.push("WHERE TRUE");
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_pipelines(&mut sql, "j", "p");
             if let Some(project) = query.project {
                 sql.push(" AND p.project_id = ").push_bind(project);
+            }
+            if let Some(visibility) = query.visibility {
+                sql.push(" AND p.visibility = ").push_bind(visibility.word());
             }
             if let Some(archived) = query.archived {
                 sql.push(if archived {
@@ -183,7 +154,7 @@ impl Reader {
             if let Some(text) = &query.text {
                 sql.push(" AND p.name_folded LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
             }
-            query.sort.page(&mut sql, "p", query.after.as_ref());
+            query.sort.page(&mut sql, ["p.id", "p.name_folded"], query.after.clone());
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list pipelines")?;
@@ -209,7 +180,7 @@ impl Tx {
         const PROJECT: &str = "SELECT project_id FROM pipelines WHERE id = $1";
         const WRITE: &str = "
             UPDATE pipelines
-            SET (given_name, archived_at, edition) = ($3, $4, edition + 1)
+            SET (given_name, visibility, archived_at, edition) = ($3, $4, $5, edition + 1)
             WHERE id = $1 AND edition = $2
             RETURNING edition";
         let project: Option<ProjectId> =
@@ -221,6 +192,7 @@ impl Tx {
             .bind(id)
             .bind(edition)
             .bind(&change.given_name)
+            .bind(change.visibility.word())
             .bind(change.archived_at)
             .fetch_optional(&mut **db)
             .await)
@@ -244,21 +216,30 @@ impl Tx {
         Ok(())
     }
 
-    /// What an operator said of a pipeline that is to go is said of the one that takes its place, unless something was said of that one. Returns
-    /// whether there was something to say; then the row has to be written once more, by what it is shown as now. Call `flush` first.
+    /// What an operator said of a pipeline that is to go is said of the one that takes its place, unless something was said of that one; but a
+    /// private one is taken in by no other without making it private, or its executions would be shown. Returns whether there was something to
+    /// say; then the row has to be written once more, by what it is shown as now. Call `flush` first.
     pub(crate) async fn inherit_pipeline(&mut self, from: PipelineId, to: PipelineId) -> Result<bool> {
         const SQL: &str = "
             UPDATE pipelines
-            SET (given_name, archived_at, edition) = (SELECT f.given_name, f.archived_at, f.edition FROM pipelines f WHERE f.id = $1)
+            SET (given_name, visibility, archived_at, edition)
+                = (SELECT f.given_name, f.visibility, f.archived_at, f.edition FROM pipelines f WHERE f.id = $1)
             WHERE id = $2 AND edition = 1 AND EXISTS (SELECT 1 FROM pipelines f WHERE f.id = $1 AND f.edition > 1)";
-        let rows = on!(&mut self.on, |db| sqlx::query(SQL)
-            .bind(from)
-            .bind(to)
-            .execute(&mut **db)
-            .await
-            .map(|done| done.rows_affected()))
-        .attempted("hand on what was said of a pipeline")?;
+        const NARROW: &str = "
+            UPDATE pipelines
+            SET (visibility, edition) = ('private', edition + 1)
+            WHERE id = $2 AND visibility <> 'private' AND EXISTS (SELECT 1 FROM pipelines f WHERE f.id = $1 AND f.visibility = 'private')";
+        let mut said = 0;
+        for sql in [SQL, NARROW] {
+            said += on!(&mut self.on, |db| sqlx::query(sql)
+                .bind(from)
+                .bind(to)
+                .execute(&mut **db)
+                .await
+                .map(|done| done.rows_affected()))
+            .attempted("hand on what was said of a pipeline")?;
+        }
         self.known.pipeline_rows.remove(&to);
-        Ok(rows == 1)
+        Ok(said > 0)
     }
 }

@@ -8,7 +8,7 @@ use super::name_in_key;
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
 use crate::execution::executions_by_id;
-use crate::query::{Sort, containing};
+use crate::query::{Direction, Sort, containing};
 use crate::{PipelineQuery, Reader, Result};
 
 macro_rules! select_pipelines {
@@ -76,7 +76,7 @@ impl Reader {
     pub async fn list_pipelines(&self, query: &PipelineQuery) -> Result<Vec<(Timestamp, Pipeline)>> {
         let views: Vec<PipelineView> = on!(&self.on, |db| {
             let mut sql = QueryBuilder::new(select_pipelines!("WHERE p.archived_at IS NULL AND j.archived_at IS NULL"));
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_pipelines(&mut sql, "j", "p");
             if let Some(host) = query.host {
                 sql.push(" AND s.host = ").push_bind(host.word());
             }
@@ -92,19 +92,10 @@ impl Reader {
                 sql.push(" AND (p.name_folded LIKE ").push_bind(pattern.clone());
                 sql.push(" ESCAPE '\\' OR j.name_folded LIKE ").push_bind(pattern).push(" ESCAPE '\\')");
             }
-            match (query.sort, query.after) {
-                (Sort::Newest, Some((at, id))) => {
-                    sql.push(" AND (p.updated_at, p.id) < (").push_bind(at).push(", ").push_bind(id).push(")");
-                }
-                (Sort::Id, Some((_, id))) => {
-                    sql.push(" AND p.id > ").push_bind(id);
-                }
-                (_, None) => {}
+            match query.sort {
+                Sort::Newest => Direction::Down.page_by_two(&mut sql, ["p.updated_at", "p.id"], query.after),
+                Sort::Id => Direction::Up.page(&mut sql, "p.id", query.after.map(|(_, id)| id)),
             }
-            sql.push(match query.sort {
-                Sort::Newest => " ORDER BY p.updated_at DESC, p.id DESC LIMIT ",
-                Sort::Id => " ORDER BY p.id LIMIT ",
-            });
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list pipelines")?;

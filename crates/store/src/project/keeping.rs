@@ -2,12 +2,11 @@
 //! Knows nothing of who may say it.
 
 use pipecast_model::{Host, ProjectId, ProjectPlace, SourceId, Timestamp, Visibility};
-use sqlx::QueryBuilder;
+use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use crate::engine::on;
 use crate::error::Attempt;
-use crate::pipeline::keeping::ByNameOrId;
-use crate::query::containing;
+use crate::query::{ByNameOrId, containing};
 use crate::writer::Tx;
 use crate::{Reader, Result, Sight};
 
@@ -34,7 +33,7 @@ pub struct KeptProject {
     pub visibility: Visibility,
     /// When it was archived.
     pub archived_at: Option<Timestamp>,
-    /// Pipelines that it has.
+    /// Pipelines that it has, of those that whoever reads it sees.
     pub pipelines: i64,
     /// Counts its changes by operators.
     pub edition: i64,
@@ -70,19 +69,30 @@ pub struct KeptProjectQuery {
     pub limit: i64,
 }
 
-const SELECT: &str = "
-    SELECT j.id, j.source_id, s.key AS source_key, s.host, j.external_id, coalesce(j.name, j.external_id) AS name, j.url, j.default_branch, j.visibility,
-        j.archived_at, j.edition, (SELECT count(*) FROM pipelines p WHERE p.project_id = j.id) AS pipelines
-    FROM projects j
-    JOIN sources s ON s.id = j.source_id ";
+/// Projects with the number of their pipelines, of which those count that `sight` shows: one more would tell that there is one.
+fn select<DB: Database>(sight: &Sight) -> QueryBuilder<DB>
+where
+    ProjectId: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    const COLUMNS: &str = "
+        SELECT j.id, j.source_id, s.key AS source_key, s.host, j.external_id, coalesce(j.name, j.external_id) AS name, j.url, j.default_branch,
+            j.visibility, j.archived_at, j.edition, (SELECT count(*) FROM pipelines p WHERE p.project_id = j.id";
+    const TABLES: &str = ") AS pipelines
+        FROM projects j
+        JOIN sources s ON s.id = j.source_id ";
+    let mut sql = QueryBuilder::new(COLUMNS);
+    sight.limit_to_pipelines(&mut sql, "j", "p");
+    sql.push(TABLES);
+    sql
+}
 
 impl Reader {
     /// One project, where somebody sees it.
     pub async fn find_kept_project(&self, id: ProjectId, sight: &Sight) -> Result<Option<KeptProject>> {
         on!(&self.on, |db| {
-            let mut sql = QueryBuilder::new(SELECT);
+            let mut sql = select(sight);
             sql.push("WHERE j.id = ").push_bind(id);
-            sight.limit(&mut sql, "j");
+            sight.limit_to_projects(&mut sql, "j");
             sql.build_query_as().fetch_optional(db).await
         })
         .attempted("find a project")
@@ -115,9 +125,9 @@ impl Reader {
     /// A page of projects that somebody sees.
     pub async fn list_kept_projects(&self, query: &KeptProjectQuery) -> Result<Vec<KeptProject>> {
         on!(&self.on, |db| {
-            let mut sql = QueryBuilder::new(SELECT);
+            let mut sql = select(&query.sight);
             sql.push("WHERE TRUE");
-            query.sight.limit(&mut sql, "j");
+            query.sight.limit_to_projects(&mut sql, "j");
             if let Some(host) = query.host {
                 sql.push(" AND s.host = ").push_bind(host.word());
             }
@@ -134,7 +144,7 @@ impl Reader {
             if let Some(text) = &query.text {
                 sql.push(" AND j.name_folded LIKE ").push_bind(containing(text)).push(" ESCAPE '\\'");
             }
-            query.sort.page(&mut sql, "j", query.after.as_ref());
+            query.sort.page(&mut sql, ["j.id", "j.name_folded"], query.after.clone());
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list projects")
@@ -145,7 +155,7 @@ impl Tx {
     /// One project as it is in this transaction.
     pub async fn kept_project(&mut self, id: ProjectId) -> Result<Option<KeptProject>> {
         on!(&mut self.on, |db| {
-            let mut sql = QueryBuilder::new(SELECT);
+            let mut sql = select(&Sight::All);
             sql.push("WHERE j.id = ").push_bind(id).build_query_as().fetch_optional(&mut **db).await
         })
         .attempted("find a project")

@@ -8,6 +8,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{hmac, rand};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use pipecast_model::hexadecimal;
 use zeroize::Zeroizing;
 
 use super::{FORM, Place, Plain, Sealed, Unsealable};
@@ -31,7 +32,7 @@ pub struct Kid(String);
 impl Kid {
     fn of(key: &[u8; KEY]) -> Kid {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), b"pipecast: the name of this key");
-        Kid(tag.as_ref().iter().take(KID / 2).map(|byte| format!("{byte:02x}")).collect())
+        Kid(hexadecimal::write(&tag.as_ref()[..KID / 2]))
     }
 }
 

@@ -8,22 +8,8 @@ use sqlx::QueryBuilder;
 
 use crate::engine::{Pool, on};
 use crate::error::Attempt;
-use crate::query::{Deleted, containing};
+use crate::query::{ByNameOrId, Deleted, containing};
 use crate::{Reader, Result, Tx};
-
-/// The order of a list of sources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum SourceSort {
-    /// By id, the smallest first.
-    #[default]
-    Id,
-    /// By id, the greatest first.
-    Newest,
-    /// By name in small letters, then by id; those without a name first.
-    Name,
-    /// The other way round.
-    NameDown,
-}
 
 /// Which sources.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +27,7 @@ pub struct SourceQuery {
     /// Whether deleted ones are in it.
     pub deleted: Deleted,
     /// The order.
-    pub sort: SourceSort,
+    pub sort: ByNameOrId,
     /// Go on after this row: its name in small letters, and its id.
     pub after: Option<(String, SourceId)>,
     /// At most this many.
@@ -123,20 +109,7 @@ impl Reader {
                 sql.push(" AND (name_folded LIKE ").push_bind(containing(text)).push(" ESCAPE '\\' OR key = ");
                 sql.push_bind(text).push(")");
             }
-            if let Some((name, id)) = &query.after {
-                match query.sort {
-                    SourceSort::Id => sql.push(" AND id > ").push_bind(id),
-                    SourceSort::Newest => sql.push(" AND id < ").push_bind(id),
-                    SourceSort::Name => sql.push(" AND (name_folded, id) > (").push_bind(name).push(", ").push_bind(id).push(")"),
-                    SourceSort::NameDown => sql.push(" AND (name_folded, id) < (").push_bind(name).push(", ").push_bind(id).push(")"),
-                };
-            }
-            sql.push(match query.sort {
-                SourceSort::Id => " ORDER BY id LIMIT ",
-                SourceSort::Newest => " ORDER BY id DESC LIMIT ",
-                SourceSort::Name => " ORDER BY name_folded, id LIMIT ",
-                SourceSort::NameDown => " ORDER BY name_folded DESC, id DESC LIMIT ",
-            });
+            query.sort.page(&mut sql, ["id", "name_folded"], query.after.clone());
             sql.push_bind(query.limit).build_query_as().fetch_all(db).await
         })
         .attempted("list sources")?;

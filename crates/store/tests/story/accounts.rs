@@ -2,7 +2,7 @@
 
 use pipecast_model::{ProjectId, Role, SessionId, Timestamp, TokenId, UserId};
 use pipecast_store::sealed::{Keyring, Pass, Unsealable};
-use pipecast_store::{Anew, Credential, Deleted, Ended, NewRefresh, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
+use pipecast_store::{Anew, Credential, Deleted, Direction, Ended, NewRefresh, NewToken, NewUser, Session, Sight, SigningKey, TokenQuery, Tx, UserQuery};
 
 use crate::ground::{Engine, Ground, Open, execution, run};
 
@@ -24,6 +24,7 @@ pub(crate) fn session(user: UserId) -> Session {
         user_id: user,
         created_at: Timestamp::now(),
         last_seen_at: Timestamp::now(),
+        proved_at: Timestamp::now(),
         expires_at: FAR,
         ip: Some("10.1.2.3".into()),
         user_agent: Some("curl".into()),
@@ -74,8 +75,8 @@ pub(crate) async fn fill(tx: &mut Tx) {
     tx.note_login_failure("account ada", Timestamp::now(), Anew::IfLastBefore(Timestamp(0)))
         .await
         .unwrap();
-    assert!(tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap());
-    tx.confirm_totp(user, 17).await.unwrap();
+    let offered = tx.offer_totp(user, &[9; 20], &Keyring::generate()).await.unwrap().unwrap();
+    assert!(tx.confirm_totp(&offered, 17).await.unwrap());
     tx.replace_recovery_codes(user, &[[5; 32]]).await.unwrap();
 }
 
@@ -103,6 +104,7 @@ async fn a_name_is_had_once_in_any_case_until_its_account_is_deleted() {
         let list = |deleted| UserQuery {
             text: Some("LOVE".into()),
             deleted,
+            direction: Direction::Up,
             limit: 9,
             ..UserQuery::default()
         };
@@ -216,7 +218,7 @@ async fn a_list_shows_what_its_reader_sees() {
         assert_eq!(seen(Sight::NOTHING).await, [0; 0], "{engine:?}");
         assert_eq!(seen(projects(&[3], false)).await, [3]);
         assert_eq!(seen(projects(&[1], true)).await, [1, 2]);
-        assert_eq!(open.reader.list_internal_projects().await.unwrap(), [ProjectId(2)]);
+        assert_eq!(open.reader.list_internal_projects().await.unwrap(), [(ProjectId(2), None)]);
     }
 }
 
@@ -228,8 +230,8 @@ async fn the_secret_of_an_app_is_sealed_for_its_user_and_wrapped_anew_with_the_o
         let ring = Keyring::generate();
         let mut tx = open.writer.begin().await.unwrap();
         let other = tx.create_user(&new_user("bob", None)).await.unwrap().unwrap();
-        assert!(tx.offer_totp(user, SECRET, &ring).await.unwrap());
-        assert!(tx.offer_totp(other, b"another secret of 20", &ring).await.unwrap());
+        assert!(tx.offer_totp(user, SECRET, &ring).await.unwrap().is_some());
+        assert!(tx.offer_totp(other, b"another secret of 20", &ring).await.unwrap().is_some());
         tx.commit().await.unwrap();
         let opened = async |user, ring: &Keyring| open.reader.find_totp(user).await.unwrap().unwrap().open(ring).map(|plain| plain.to_vec());
 
@@ -259,5 +261,69 @@ async fn the_secret_of_an_app_is_sealed_for_its_user_and_wrapped_anew_with_the_o
             ))
             .await;
         assert_eq!(opened(user, &alone).await, Err(Unsealable::Broken), "it is another user's");
+    }
+}
+
+#[tokio::test]
+async fn users_and_tokens_are_searched_in_any_case_of_any_script() {
+    for engine in Engine::BOTH {
+        let (open, _) = with_user(engine).await;
+        let mut tx = open.writer.begin().await.unwrap();
+        let new = NewUser {
+            display_name: Some("Élise Øst".into()),
+            email: Some("ÉLISE@example.org".into()),
+            ..new_user("elise", None)
+        };
+        let user = tx.create_user(&new).await.unwrap().unwrap();
+        let token = NewToken {
+            name: "ÜBERGABE".into(),
+            ..new_token(user, "uebergab", None)
+        };
+        assert!(tx.add_token(&token).await.unwrap());
+        tx.commit().await.unwrap();
+        let users = async |text: &str| {
+            let query = UserQuery {
+                text: Some(text.to_owned()),
+                limit: 9,
+                ..UserQuery::default()
+            };
+            open.reader.list_users(&query).await.unwrap().len()
+        };
+        let tokens = async |text: &str| {
+            let query = TokenQuery {
+                text: Some(text.to_owned()),
+                limit: 9,
+                ..TokenQuery::default()
+            };
+            open.reader.list_tokens(&query).await.unwrap().len()
+        };
+
+        for text in ["Élise", "élise ø", "ÉLISE@"] {
+            assert_eq!(users(text).await, 1, "{engine:?}: {text}");
+        }
+        for text in ["übergabe", "ÜBER", "Übergabe"] {
+            assert_eq!(tokens(text).await, 1, "{engine:?}: {text}");
+        }
+
+        // As an older build has left them.
+        open.ground.look("UPDATE users SET (display_name_folded, email_folded) = (NULL, NULL)").await;
+        open.ground.look("UPDATE api_tokens SET name_folded = NULL").await;
+        assert_eq!(users("lovelace").await, 1, "{engine:?}: what lower() knows is found meanwhile");
+        let mut tx = open.writer.begin().await.unwrap();
+        assert_eq!(tx.fold_names(1).await.unwrap(), 2);
+        while tx.fold_names(1).await.unwrap() > 0 {}
+        tx.commit().await.unwrap();
+        assert_eq!((users("élise ø").await, tokens("übergabe").await), (1, 1), "{engine:?}");
+
+        // And by whoever changes them.
+        let mut tx = open.writer.begin().await.unwrap();
+        let mut row = tx.hold_user(user).await.unwrap().unwrap();
+        row.display_name = Some("ŒUVRE".into());
+        assert!(tx.write_user(&row).await.unwrap());
+        let mut row = tx.hold_token(token.id).await.unwrap().unwrap();
+        row.name = "ÑANDÚ".into();
+        tx.write_token(&row).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!((users("œuvre").await, tokens("ñandú").await, tokens("übergabe").await), (1, 1, 0));
     }
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use pipecast_model::{ChangeFacts, Host, ProjectId, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
+use pipecast_model::{ChangeFacts, Host, PipelineId, PipelineVisibility, ProjectId, RefFacts, Refusal, Status, Step, Timestamp, Told, Version};
 use pipecast_store::archive::{Kind, Load, Over, Snapshot, Table, Value};
 use pipecast_store::audit::{By, Entry};
-use pipecast_store::{Error, Options, TargetFields};
+use pipecast_store::{Error, Options, PipelineChange, TargetFields};
 
 use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, run};
 
@@ -103,6 +103,12 @@ async fn full(engine: Engine) -> Open {
     tx.note_refusal(&refusal).await.unwrap();
     crate::accounts::fill(&mut tx).await;
     tx.audit(Entry::new(By::system(), "source.create").on("source", 1, "a \"label\" 🚀"));
+    let private = PipelineChange {
+        given_name: Some("Nightly".into()),
+        visibility: PipelineVisibility::Private,
+        archived_at: None,
+    };
+    tx.change_pipeline(PipelineId(1), 1, &private).await.unwrap().unwrap();
     let project = ProjectId(1);
     tx.create_retention_policy(project, Some(1), None).await.unwrap();
     tx.write_setting("log.filter", Some("debug"), 0, None).await.unwrap();
@@ -276,5 +282,28 @@ async fn until_unused(ground: &Ground) {
             assert!(std::time::Instant::now() < deadline, "somebody stays connected");
             tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn sessions_that_are_loaded_can_be_ended_with_the_rest_of_it() {
+    for (from, to) in [(Engine::Sqlite, Engine::Postgres), (Engine::Postgres, Engine::Sqlite)] {
+        let source = full(from).await;
+        assert_eq!(source.ground.count("sessions WHERE ended_at IS NULL").await, 1, "one is open");
+        let target = Ground::lay(to).await;
+        let mut snapshot = Snapshot::take(&source.ground.options).await.unwrap();
+        let mut load = Load::begin(&target.options, snapshot.schema(), Over::Nothing).await.unwrap();
+        for table in snapshot.tables() {
+            let rows: Vec<Vec<Value>> = snapshot.rows(&table.name).try_collect().await.unwrap();
+            load.add(&table, &rows).await.unwrap();
+        }
+
+        load.end_sessions().await.unwrap();
+        load.commit().await.unwrap();
+
+        assert_eq!(target.look("SELECT ended_by FROM sessions").await, ["restored"], "{to:?}");
+        let target = target.open().await;
+        assert!(target.reader.find_refresh(&[1; 32]).await.unwrap().unwrap().is_ended);
+        assert_eq!(target.ground.count("api_tokens WHERE revoked_at IS NULL").await, 1, "tokens of programs stay");
     }
 }

@@ -85,6 +85,21 @@ impl Ground {
         }
     }
 
+    /// Whether the database takes a statement of our own.
+    pub(crate) async fn takes(&self, sql: &str) -> bool {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self.engine {
+            Engine::Sqlite => {
+                let mut connection = SqliteConnection::connect(&self.options.url).await.unwrap();
+                sqlx::query(sql).execute(&mut connection).await.is_ok()
+            }
+            Engine::Postgres => {
+                let mut connection = PgConnection::connect(&self.options.url).await.unwrap();
+                sqlx::query(sql).execute(&mut connection).await.is_ok()
+            }
+        }
+    }
+
     /// The number that a query of our own finds.
     pub(crate) async fn count(&self, rest: &str) -> i64 {
         self.look(&format!("SELECT CAST(count(*) AS TEXT) FROM {rest}")).await[0].parse().unwrap()

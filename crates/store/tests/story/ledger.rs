@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pipecast_model::{Delivery, DeliveryId, Facts, Status, Timestamp, Topic};
+use pipecast_model::{Delivery, DeliveryId, Facts, Outcome, Status, Timestamp, Topic};
 use pipecast_store::{Error, Noted};
 
 use crate::ground::{Engine, Ground, Open, delivery, execution, job, run};
@@ -47,10 +47,7 @@ async fn the_same_body_within_a_day_is_a_duplicate_whatever_its_key_says() {
         assert_eq!(open.deliver(&tomorrow, &Facts::default()).await.0, Noted::New);
 
         let record = open.reader.find_delivery(forged_id).await.unwrap().unwrap();
-        assert_eq!(
-            (record.outcome.as_str(), record.detail),
-            ("duplicate", Some(format!("same body as {first_id}")))
-        );
+        assert_eq!((record.outcome, record.detail), (Outcome::Duplicate, Some(format!("same body as {first_id}"))));
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use pipecast_model::{Timestamp, UserId};
-use pipecast_store::{Anew, Credential};
+use pipecast_model::{Timestamp, TokenId, UserId};
+use pipecast_store::sealed::Keyring;
+use pipecast_store::{Anew, Credential, Direction, Ended, SessionQuery};
 
-use crate::accounts::{new_user, refresh, session, with_user};
+use crate::accounts::{new_token, new_user, refresh, session, with_user};
 use crate::ground::{Engine, Ground};
 
 #[tokio::test]
@@ -151,11 +152,132 @@ async fn a_session_that_is_over_is_nobodys() {
 
         assert_eq!(open.reader.find_bearer(Credential::Session(ended.id)).await.unwrap(), None, "{engine:?}");
         assert_eq!(open.reader.find_session(ended.id).await.unwrap(), None);
-        assert_eq!(open.reader.list_sessions(UserId(user.0)).await.unwrap(), []);
+        assert_eq!(open.reader.list_sessions(&of(user)).await.unwrap(), []);
         let token = open.reader.find_refresh(&[1; 32]).await.unwrap().unwrap();
         assert!(
             token.session_expires_at <= Timestamp::now() && !token.is_ended,
             "whoever carries it on looks at its end"
         );
+    }
+}
+
+#[tokio::test]
+async fn what_is_confirmed_is_what_was_offered_last() {
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let ring = Keyring::generate();
+        let mut tx = open.writer.begin().await.unwrap();
+        let first = tx.offer_totp(user, &[1; 20], &ring).await.unwrap().unwrap();
+        let second = tx.offer_totp(user, &[2; 20], &ring).await.unwrap().unwrap();
+
+        assert!(!tx.confirm_totp(&first, 1).await.unwrap(), "{engine:?}: there is another one in its place");
+        assert!(tx.confirm_totp(&second, 1).await.unwrap(), "{engine:?}");
+        assert!(!tx.confirm_totp(&second, 2).await.unwrap(), "once");
+        assert!(tx.offer_totp(user, &[3; 20], &ring).await.unwrap().is_none());
+        tx.commit().await.unwrap();
+        let kept = open.reader.find_totp(user).await.unwrap().unwrap();
+        assert_eq!((kept.last_step, kept.confirmed_at.is_some()), (1, true));
+        assert_eq!(kept.open(&ring).map(|plain| plain.to_vec()), Ok(vec![2; 20]));
+    }
+}
+
+#[tokio::test]
+async fn the_heirs_of_a_token_are_all_that_came_after_it() {
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let mut tx = open.writer.begin().await.unwrap();
+        let mut add = async |prefix: &str, of: Option<TokenId>| {
+            let mut token = new_token(user, prefix, None);
+            token.rotated_from = of;
+            assert!(tx.add_token(&token).await.unwrap());
+            token.id
+        };
+        let first = add("first", None).await;
+        let second = add("second", Some(first)).await;
+        add("beside", Some(first)).await;
+        add("third", Some(second)).await;
+        add("another", None).await;
+
+        let mut heirs = async |id| {
+            let token = tx.hold_token(id).await.unwrap().unwrap();
+            let heirs = tx.list_heirs(&token).await.unwrap();
+            let mut prefixes: Vec<_> = heirs.into_iter().map(|heir| heir.prefix).collect();
+            prefixes.sort();
+            prefixes
+        };
+        assert_eq!(heirs(first).await, ["beside", "second", "third"], "{engine:?}");
+        assert_eq!(heirs(second).await, ["third"], "{engine:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_open_until_it_is_ended_and_known_by_where_it_was_opened() {
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let own = session(user);
+        let mut tx = open.writer.begin().await.unwrap();
+        tx.open_session(&own).await.unwrap();
+        assert!(tx.has_session(own.id).await.unwrap(), "{engine:?}");
+        tx.end_session(own.id, Ended::Logout).await.unwrap();
+        assert!(!tx.has_session(own.id).await.unwrap(), "{engine:?}");
+        tx.commit().await.unwrap();
+
+        let opened = async |since: i64, ip| open.reader.has_opened_session(user, Timestamp(since), ip).await.unwrap();
+        let at = own.created_at.0;
+        assert!(opened(at, Some("10.1.2.3")).await, "{engine:?}: also where it has ended since");
+        assert!(!opened(at + 1, Some("10.1.2.3")).await, "{engine:?}");
+        assert!(!opened(at, Some("10.1.2.4")).await && !opened(at, None).await, "{engine:?}");
+    }
+}
+
+/// All of a user's, the newest first.
+fn of(user: UserId) -> SessionQuery {
+    SessionQuery {
+        user,
+        only: None,
+        except: None,
+        direction: Direction::Down,
+        after: None,
+        limit: 1_000,
+    }
+}
+
+#[tokio::test]
+async fn open_sessions_are_listed_behind_a_place_whatever_has_ended() {
+    for engine in Engine::BOTH {
+        let (open, user) = with_user(engine).await;
+        let mut tx = open.writer.begin().await.unwrap();
+        let mut all = Vec::new();
+        for number in 0..250 {
+            let mut session = session(user);
+            // Some at the same instant.
+            session.created_at = Timestamp(1_000_000 + number / 3);
+            tx.open_session(&session).await.unwrap();
+            all.push((session.created_at, session.id));
+        }
+        tx.commit().await.unwrap();
+        all.sort_unstable();
+        let list = async |query: SessionQuery| -> Vec<_> {
+            let listed = open.reader.list_sessions(&query).await.unwrap();
+            listed.into_iter().map(|session| (session.created_at, session.id)).collect()
+        };
+
+        let newest_first: Vec<_> = all.iter().rev().copied().collect();
+        assert_eq!(list(of(user)).await, newest_first, "{engine:?}");
+        let mut tx = open.writer.begin().await.unwrap();
+        for (_, id) in &all[..100] {
+            tx.end_session(*id, Ended::Revoked).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        let behind = SessionQuery {
+            direction: Direction::Up,
+            after: Some(all[99]),
+            limit: 7,
+            ..of(user)
+        };
+        assert_eq!(list(behind).await, all[100..107], "behind one that has ended");
+        let (only, except) = (Some(all[120].1), Some(all[249].1));
+        assert_eq!(list(SessionQuery { only, ..of(user) }).await, [all[120]]);
+        assert_eq!(list(SessionQuery { except, limit: 1, ..of(user) }).await, [all[248]]);
     }
 }

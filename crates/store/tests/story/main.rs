@@ -11,10 +11,12 @@ mod ledger;
 mod logins;
 mod merging;
 mod migrations;
+mod naming;
 #[path = "../../../../tests/prove/src/ports.rs"]
 #[expect(unreachable_pub, reason = "the same file is a public part of the proofs")]
 mod ports;
 mod postgres;
+mod privacy;
 mod purge;
 mod replica;
 mod retention;

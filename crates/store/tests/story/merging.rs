@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipecast_model::{ExecutionFacts, Facts, PipelineId, PipelineKey, Status, Told, Topic, Version};
+use pipecast_model::PipelineVisibility::{Private, Project};
+use pipecast_model::{ExecutionFacts, Facts, PipelineId, PipelineKey, PipelineVisibility, Status, Told, Topic, Version};
 use pipecast_store::PipelineChange;
 
 use crate::ground::{Engine, Ground, Open, at, delivery, execution, job, pipeline, project, run};
@@ -145,23 +146,25 @@ async fn executions_that_knew_a_name_only_follow_it_to_the_pipeline_that_has_it(
     }
 }
 
-/// What operators see of every pipeline: key, name, whether it is archived, and the name that it is found by.
+/// What operators see of every pipeline: key, name, who sees it, whether it is archived, and the name that it is found by.
 async fn kept(open: &Open) -> Vec<String> {
     const SQL: &str = "
-        SELECT external_id || ' ' || coalesce(given_name, '-') || ' ' || CASE WHEN archived_at IS NULL THEN 'shown' ELSE 'archived' END || ' ' || name_folded
+        SELECT external_id || ' ' || coalesce(given_name, '-') || ' ' || visibility || ' '
+            || CASE WHEN archived_at IS NULL THEN 'shown' ELSE 'archived' END || ' ' || name_folded
         FROM pipelines
         ORDER BY external_id";
     open.ground.look(SQL).await
 }
 
-/// An operator gives a pipeline a name and archives it.
-async fn say(open: &Open, key: &str, name: &str) {
+/// An operator gives a pipeline a name, archives it, and says who sees it.
+async fn say(open: &Open, key: &str, name: &str, visibility: PipelineVisibility) {
     let id = open
         .ground
         .look(&format!("SELECT CAST(id AS TEXT) FROM pipelines WHERE external_id = '{key}'"))
         .await;
     let change = PipelineChange {
         given_name: Some(name.to_owned()),
+        visibility,
         archived_at: Some(at(1)),
     };
     let mut tx = open.writer.begin().await.unwrap();
@@ -184,34 +187,38 @@ async fn what_an_operator_said_of_a_pipeline_survives_that_it_becomes_part_of_an
         for (name, number) in [("CI", 12), ("build.yml", 10)] {
             let open = Ground::lay(engine).await.open().await;
             open.tell(by_name(10, name)).await;
-            say(&open, &format!("name:{name}"), "Nightly").await;
-            assert_eq!(kept(&open).await, [format!("name:{name} Nightly archived nightly")]);
+            say(&open, &format!("name:{name}"), "Nightly", Private).await;
+            assert_eq!(kept(&open).await, [format!("name:{name} Nightly private archived nightly")]);
 
             let topics = open.tell(run("rocket", execution(number, 1, Status::Running, 12))).await;
 
-            assert_eq!(kept(&open).await, ["id:7 Nightly archived nightly"], "{engine:?} {name}");
+            assert_eq!(kept(&open).await, ["id:7 Nightly private archived nightly"], "{engine:?} {name}");
             let [gone, there] = [1, 2].map(|id| Topic::Pipeline(PipelineId(id)));
             assert!(topics.contains(&gone) && topics.contains(&there), "whoever watches is to be told: {topics:?}");
             open.tell(run("rocket", execution(number, 1, Status::Success, 20))).await;
-            assert_eq!(kept(&open).await, ["id:7 Nightly archived nightly"]);
+            assert_eq!(kept(&open).await, ["id:7 Nightly private archived nightly"]);
         }
     }
 }
 
 #[tokio::test]
-async fn what_an_operator_said_of_both_pipelines_stays_as_it_was_said_of_the_one_that_stays() {
-    for engine in Engine::BOTH {
+async fn what_an_operator_said_of_both_pipelines_stays_as_it_was_said_of_the_one_that_stays_but_private_it_becomes() {
+    for (engine, visibility) in Engine::BOTH.into_iter().flat_map(|engine| [(engine, Project), (engine, Private)]) {
         let open = Ground::lay(engine).await.open().await;
         let mut nameless = run("rocket", execution(12, 1, Status::Running, 12));
         nameless.pipelines.clear();
         open.tell(nameless).await;
         open.tell(by_name(10, "CI")).await;
-        say(&open, "id:7", "Release").await;
-        say(&open, "name:CI", "Nightly").await;
+        say(&open, "id:7", "Release", Project).await;
+        say(&open, "name:CI", "Nightly", visibility).await;
 
         open.tell(run("rocket", execution(12, 1, Status::Success, 20))).await;
 
-        assert_eq!(kept(&open).await, ["id:7 Release archived release"], "{engine:?}");
+        assert_eq!(
+            kept(&open).await,
+            [format!("id:7 Release {} archived release", visibility.word())],
+            "{engine:?}"
+        );
     }
 }
 

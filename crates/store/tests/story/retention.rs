@@ -175,8 +175,18 @@ async fn a_project_with_a_policy_keeps_what_is_its_own_for_as_long_as_that_says(
         assert_eq!(tx.create_retention_policy(ProjectId(99), None, None).await.unwrap(), MadePolicy::NoProject);
         tx.commit().await.unwrap();
 
+        // As if each of them had been written down when it came.
+        let aged = "UPDATE topic_changes SET at = (SELECT d.received_at FROM deliveries d WHERE d.id = delivery_id)";
+        open.ground.look(aged).await;
+
         while prune(&open, &retention, 2).await != Pruned::default() {}
 
+        let changes = async |number: usize| open.reader.list_changes_of(ids[number], 10).await.unwrap().len();
+        assert_eq!(
+            [changes(1).await, changes(3).await, changes(4).await],
+            [2, 2, 0],
+            "{engine:?}: as long as their deliveries"
+        );
         let mut kept = Vec::new();
         for id in &ids {
             let listed = open.reader.find_listed_delivery(*id).await.unwrap();

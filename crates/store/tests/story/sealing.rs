@@ -250,3 +250,29 @@ async fn where_a_target_is_reached_is_sealed_in_its_row_and_moved_to_new_keys() 
         assert_eq!(open.reader.find_notification_target(one).await.unwrap().unwrap().url_host, None);
     }
 }
+
+#[tokio::test]
+async fn a_key_that_another_connection_has_is_waited_for_and_then_known_to_be_under_way() {
+    let open = Ground::lay(Engine::Postgres).await.open().await;
+    let ring = Keyring::generate();
+    let mut first = open.writer.begin().await.unwrap();
+    let Known::New(slot) = first.take_key("user:1", "key", &ring, Timestamp::now()).await.unwrap() else {
+        panic!("the key is new")
+    };
+
+    let mut second = open.writer.begin().await.unwrap();
+    let begun = std::time::Instant::now();
+    let known = second.take_key("user:1", "key", &ring, Timestamp::now()).await;
+    assert!(matches!(known, Ok(Known::UnderWay)), "after {:?}", begun.elapsed());
+    drop(second);
+
+    // Whoever waits for less long than that is answered what the first one was.
+    let mut third = open.writer.begin().await.unwrap();
+    let finishing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        first.keep_answer(slot, b"an answer", &ring).await.unwrap();
+        first.commit().await.unwrap();
+    };
+    let (known, ()) = tokio::join!(third.take_key("user:1", "key", &ring, Timestamp::now()), finishing);
+    assert!(matches!(known, Ok(Known::Answered(answer)) if &answer[..] == b"an answer"));
+}

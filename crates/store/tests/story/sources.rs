@@ -1,10 +1,10 @@
 //! Sources as operators make and change them, as edges read them, and what is heard of them.
 
 use pipecast_model::{DeliveryId, Facts, Host, SecretId, SecretKind, Source, SourceId, Timestamp};
-use pipecast_store::Tx;
 use pipecast_store::idempotency::Known;
 use pipecast_store::sealed::Keyring;
-use pipecast_store::source::{Deleted, Heard, SourceChange, SourceQuery, SourceSort};
+use pipecast_store::source::{Deleted, Heard, SourceChange, SourceQuery};
+use pipecast_store::{ByNameOrId, Tx};
 
 use crate::ground::{Engine, Ground, Open, at, delivery};
 use crate::sealing::{make, new_source};
@@ -261,7 +261,7 @@ async fn lists_are_filtered_sorted_and_paged() {
         tx.commit().await.unwrap();
         assert_eq!(
             names(SourceQuery {
-                sort: SourceSort::NameDown,
+                sort: ByNameOrId::NameDown,
                 ..all()
             })
             .await[0],
@@ -269,7 +269,7 @@ async fn lists_are_filtered_sorted_and_paged() {
         );
         assert_eq!(
             names(SourceQuery {
-                sort: SourceSort::Newest,
+                sort: ByNameOrId::Newest,
                 ..all()
             })
             .await[0],
@@ -294,10 +294,10 @@ async fn lists_are_filtered_sorted_and_paged() {
         );
 
         for (sort, expected) in [
-            (SourceSort::Name, ["Alpha", "beta", "Beta", "gamma_100%"]),
-            (SourceSort::NameDown, ["gamma_100%", "Beta", "beta", "Alpha"]),
-            (SourceSort::Id, ["beta", "Alpha", "gamma_100%", "Beta"]),
-            (SourceSort::Newest, ["Beta", "gamma_100%", "Alpha", "beta"]),
+            (ByNameOrId::Name, ["Alpha", "beta", "Beta", "gamma_100%"]),
+            (ByNameOrId::NameDown, ["gamma_100%", "Beta", "beta", "Alpha"]),
+            (ByNameOrId::Id, ["beta", "Alpha", "gamma_100%", "Beta"]),
+            (ByNameOrId::Newest, ["Beta", "gamma_100%", "Alpha", "beta"]),
         ] {
             let mut paged = Vec::new();
             let mut after = None;
@@ -344,7 +344,7 @@ async fn what_is_kept_for_a_key_is_sealed_and_belongs_to_who_asked() {
                     "new".to_owned()
                 }
                 Known::Answered(answer) => answer.as_text().unwrap().to_owned(),
-                Known::Older => panic!("no build from before was here"),
+                Known::Older | Known::UnderWay => panic!("no build from before was here, and nobody else"),
             };
             tx.commit().await.unwrap();
             told

@@ -1,8 +1,8 @@
 //! One tale that calls every public function, told on both engines with the same end.
 
 use pipecast_model::{
-    ChangeFacts, DeliveryId, ExecutionId, Facts, Host, JobId, Outcome, PipelineId, PipelineKey, RefFacts, Refusal, Status, Step, Timestamp, Told, Topic,
-    Version,
+    ChangeFacts, DeliveryId, ExecutionId, Facts, Host, JobId, Outcome, PipelineId, PipelineKey, Reading, RefFacts, Refusal, Status, Step, Timestamp, Told,
+    Topic, Version,
 };
 use pipecast_store::{ExecutionQuery, Noted, PipelineQuery, Sort};
 use serde_json::{Value, json};
@@ -248,17 +248,17 @@ async fn tell(engine: Engine) {
     open.deliver(
         &greeting,
         &Facts {
-            outcome: Outcome::Ignored("greeting".into()),
+            reading: Reading::Ignored("greeting".into()),
             ..Facts::default()
         },
     )
     .await;
     let record = reader.find_delivery(greeting.id).await.unwrap().unwrap();
     assert_eq!(
-        (record.delivery, record.outcome.as_str(), record.detail.as_deref(), record.repeats),
-        (greeting, "ignored", Some("greeting"), 0)
+        (record.delivery, record.outcome, record.detail.as_deref(), record.repeats),
+        (greeting, Outcome::Ignored, Some("greeting"), 0)
     );
-    assert_eq!(reader.find_delivery(queued.id).await.unwrap().unwrap().outcome, "applied");
+    assert_eq!(reader.find_delivery(queued.id).await.unwrap().unwrap().outcome, Outcome::Applied);
     let refusal = Refusal {
         id: DeliveryId::fresh(),
         host: Host::Gitlab,
@@ -273,8 +273,8 @@ async fn tell(engine: Engine) {
     tx.commit().await.unwrap();
     let record = reader.find_delivery(refusal.id).await.unwrap().unwrap();
     assert_eq!(
-        (record.outcome.as_str(), record.detail.as_deref(), record.delivery.body.len()),
-        ("refused", Some("bad_signature"), 0)
+        (record.outcome, record.detail.as_deref(), record.delivery.body.len()),
+        (Outcome::Refused, Some("bad_signature"), 0)
     );
     assert_eq!(reader.find_delivery(DeliveryId::fresh()).await.unwrap().map(|record| record.outcome), None);
 

@@ -49,7 +49,7 @@ impl Last {
             fields: fields(topic, &telling, timestamp, beneath.as_deref()),
             overlay: Some(Overlay { telling, since, told, beneath }),
             renderings: Default::default(),
-            project: Default::default(),
+            home: Default::default(),
         }
     }
 
@@ -75,7 +75,7 @@ impl Last {
             fields: format!(r#""topic":"{topic}","status":"unknown","timestamp":"{now}","epoch":null,"seq":null,"id":null,"data":null"#),
             overlay: None,
             renderings: Default::default(),
-            project: Default::default(),
+            home: Default::default(),
         }
     }
 

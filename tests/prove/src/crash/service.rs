@@ -26,7 +26,7 @@ pub(super) struct Service {
 impl Service {
     /// The service of `binary` with its data in `data`, on a port that is free now.
     pub(super) fn new(binary: &Path, data: &Path, secrets: &Secrets) -> anyhow::Result<Self> {
-        let free = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let free = crate::ports::free()?;
         Ok(Service {
             address: free,
             binary: binary.to_owned(),

@@ -1,4 +1,4 @@
-//! What is taken away: requests and open sockets of whoever had it end within five seconds on every edge, with Redis and without.
+//! What is taken away: requests, open sockets and event streams of whoever had it end within five seconds on every edge, with Redis and without.
 
 use std::time::{Duration, Instant};
 
@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use pipecast_prove::process::Process;
 use serde_json::json;
 
-use crate::house::{House, get, on_the_house, watch};
+use crate::house::{House, get, on_the_house, stream, watch};
 use crate::http::Request;
-use crate::socket::{Frame, Socket};
+use crate::socket::{Frame, Socket, Stream};
 
 /// What is promised.
 const AT_MOST: Duration = Duration::from_secs(5);
@@ -92,10 +92,16 @@ async fn socket_ends(socket: &mut Socket, begun: Instant) -> (Duration, u16) {
     }
 }
 
-/// Takes it away and says how long requests and sockets went on at the slowest edge. The clock starts before the request that takes it away.
-async fn take_away(house: &House, case: Case) -> (&'static str, Duration, Duration) {
+async fn stream_ends(stream: &mut Stream, begun: Instant) -> Duration {
+    stream.ended().await;
+    begun.elapsed()
+}
+
+/// Takes it away and says how long requests, sockets and streams went on at the slowest edge. The clock starts before the request that takes it away.
+async fn take_away(house: &House, case: Case) -> (&'static str, [Duration; 3]) {
     let edges = &house.topology.edges;
     let mut sockets = join_all(edges.iter().map(|edge| watch(edge, &case.token))).await;
+    let mut streams = join_all(edges.iter().map(|edge| stream(edge, &case.token))).await;
     for edge in edges {
         assert_eq!(get(edge.address(), "/api/v1/pipelines/1", &case.token).await.status, 200, "{}", case.what);
     }
@@ -112,11 +118,12 @@ async fn take_away(house: &House, case: Case) -> (&'static str, Duration, Durati
     };
     let requests = join_all(edges.iter().map(|edge| requests_end(edge, &case.token, begun)));
     let ends = join_all(sockets.iter_mut().map(|socket| socket_ends(socket, begun)));
-    let ((), requests, ends) = futures_util::future::join3(taken, requests, ends).await;
+    let streams = join_all(streams.iter_mut().map(|stream| stream_ends(stream, begun)));
+    let ((), requests, ends, streams) = futures_util::future::join4(taken, requests, ends, streams).await;
     assert!(ends.iter().all(|(_, code)| matches!(code, 4501 | 4503)), "{}: {ends:?}", case.what);
-    let requests = requests.into_iter().max().unwrap_or_default();
-    let sockets = ends.into_iter().map(|(took, _)| took).max().unwrap_or_default();
-    (case.what, requests, sockets)
+    let slowest = |times: Vec<Duration>| times.into_iter().max().unwrap_or_default();
+    let sockets = ends.into_iter().map(|(took, _)| took).collect();
+    (case.what, [slowest(requests), slowest(sockets), slowest(streams)])
 }
 
 /// All of them at once, each at another moment of the rounds that nodes take.
@@ -127,9 +134,10 @@ async fn all_end(house: &House, how: &str) {
             take_away(house, case).await
         }))
         .await;
-        for (what, requests, sockets) in ended {
-            println!("{what} {how}: requests went on for {requests:.1?}, sockets for {sockets:.1?}, at the slower edge");
-            assert!(requests <= AT_MOST && sockets <= AT_MOST, "{what} {how}: {requests:?}, {sockets:?}");
+        for (what, times) in ended {
+            let [requests, sockets, streams] = times;
+            println!("{what} {how}: requests went on for {requests:.1?}, sockets for {sockets:.1?}, streams for {streams:.1?}, at the slower edge");
+            assert!(times.iter().all(|time| *time <= AT_MOST), "{what} {how}: {times:?}");
         }
     }
 }

@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::http::{Answer, Request};
-use crate::socket::Socket;
+use crate::socket::{Socket, Stream};
 
 const ADMIN: &str = "ada";
 const PASSWORD: &str = "correct horse battery staple";
@@ -194,6 +194,14 @@ pub async fn watch(at: &Process, token: &str) -> Socket {
     let mut socket = Socket::open(at.address(), "/ws/pipeline/1", &[("Authorization", &bearer)]).await.unwrap();
     socket.json_of("snapshot").await;
     socket
+}
+
+/// An event stream of the first pipeline, which has shown its snapshot.
+pub async fn stream(at: &Process, token: &str) -> Stream {
+    let bearer = format!("Bearer {token}");
+    let mut stream = Stream::open_with(at.address(), "/sse/pipeline/1", &[("Authorization", &bearer)]).await;
+    assert_eq!(stream.next().await.unwrap().kind, "snapshot");
+    stream
 }
 
 pub async fn until<F: Future<Output = bool>>(what: &str, mut condition: impl FnMut() -> F) -> Duration {

@@ -75,15 +75,16 @@ impl QueueReader {
         Ok(rows.into_iter().map(|row| (row.get(0), Bytes::from(row.get::<Vec<u8>, _>(1)))).collect())
     }
 
-    /// Buried messages behind this instant and row.
+    /// Buried messages behind this instant and row, of each the beginning.
     pub(super) async fn list_dead(&self, after: (i64, i64), most: usize) -> Result<Vec<Dead>> {
         const SQL: &str = "
-            SELECT id, lane, failures, reason, buried_at, body
+            SELECT id, lane, failures, reason, buried_at, substr(body, 1, ?), length(body)
             FROM dead
             WHERE (buried_at, id) > (?, ?)
             ORDER BY buried_at, id
             LIMIT ?";
         let rows = sqlx::query(SQL)
+            .bind(i64::try_from(Dead::HEAD).unwrap_or(i64::MAX))
             .bind(after.0)
             .bind(after.1)
             .bind(i64::try_from(most).unwrap_or(i64::MAX))
@@ -93,9 +94,18 @@ impl QueueReader {
         rows.iter().map(dead).collect()
     }
 
-    /// One buried message.
+    /// Those of these rows that are buried.
+    pub(super) async fn which_are_dead(&self, ids: &[i64]) -> Result<Vec<i64>> {
+        sqlx::query_scalar("SELECT id FROM dead WHERE id IN (SELECT value FROM json_each(?))")
+            .bind(json(ids))
+            .fetch_all(&self.0)
+            .await
+            .map_err(unavailable(READ_DEAD))
+    }
+
+    /// One buried message in full.
     pub(super) async fn find_dead(&self, id: i64) -> Result<Option<Dead>> {
-        let row = sqlx::query("SELECT id, lane, failures, reason, buried_at, body FROM dead WHERE id = ?")
+        let row = sqlx::query("SELECT id, lane, failures, reason, buried_at, body, length(body) FROM dead WHERE id = ?")
             .bind(id)
             .fetch_optional(&self.0)
             .await
@@ -119,6 +129,7 @@ fn dead(row: &SqliteRow) -> Result<Dead> {
         reason: row.get(3),
         buried_at: Timestamp(row.get(4)),
         message: Bytes::from(row.get::<Vec<u8>, _>(5)),
+        bytes: usize::try_from(row.get::<i64, _>(6)).unwrap_or_default(),
     })
 }
 

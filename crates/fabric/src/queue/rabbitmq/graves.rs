@@ -47,7 +47,7 @@ impl Graves {
             let mut oldest = BTreeMap::new();
             self.look(&channel, |dead, _| {
                 if after.is_none_or(|after| dead.id > *after) {
-                    oldest.insert(dead.id.clone(), dead);
+                    oldest.insert(dead.id.clone(), dead.in_short());
                     if oldest.len() > most {
                         oldest.pop_last();
                     }
@@ -57,6 +57,25 @@ impl Graves {
             .await?;
             *alone = Some(put_back(channel).await?);
             Ok(oldest.into_values().collect())
+        };
+        within("read the buried messages at RabbitMQ", looking).await
+    }
+
+    /// Those of these names that are there.
+    pub(super) async fn which(&self, publisher: &Publisher, ids: &[DeadId]) -> Result<Vec<DeadId>> {
+        let looking = async {
+            let mut alone = self.looking.lock().await;
+            let channel = open(&mut alone, publisher).await?;
+            let mut there = Vec::new();
+            self.look(&channel, |dead, _| {
+                if ids.contains(&dead.id) {
+                    there.push(dead.id);
+                }
+                if there.len() == ids.len() { Break(()) } else { Continue(()) }
+            })
+            .await?;
+            *alone = Some(put_back(channel).await?);
+            Ok(there)
         };
         within("read the buried messages at RabbitMQ", looking).await
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, LongString};
-use pipecast_model::{Lane, Timestamp};
+use pipecast_model::{Lane, Timestamp, hexadecimal};
 
 use crate::{Dead, DeadId};
 
@@ -113,6 +113,7 @@ impl Letter {
         Dead {
             id: name(&letter),
             lane: letter.lane,
+            bytes: letter.message.len(),
             message: letter.message,
             failures: letter.failures,
             reason: match letter.buried_at {
@@ -128,7 +129,7 @@ impl Letter {
 fn name(letter: &Letter) -> DeadId {
     let buried_at = letter.buried_at.unwrap_or_default();
     let hash = digest(&SHA256, &letter.message);
-    let fingerprint: String = hash.as_ref().iter().take(FINGERPRINT).map(|byte| format!("{byte:02x}")).collect();
+    let fingerprint = hexadecimal::write(&hash.as_ref()[..FINGERPRINT]);
     DeadId::buried_at(buried_at, &fingerprint)
 }
 

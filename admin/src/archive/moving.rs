@@ -19,7 +19,7 @@ const BYTES: usize = 8 << 20;
 /// # Errors
 /// `InUse` where a server tells that somebody uses either of them, `NotEmpty`, `NotMigrated`, `NewerSchema`, `Unavailable`; `to` is as
 /// it was then.
-pub async fn transfer(from: &Options, to: &Options, over: Over) -> Result<Contents, Error> {
+pub async fn move_rows(from: &Options, to: &Options, over: Over) -> Result<Contents, Error> {
     let mut snapshot = Snapshot::take(from).await?;
     match snapshot.others().await? {
         0 => {}
