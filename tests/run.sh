@@ -35,16 +35,23 @@ step "page: types, format, build, budget"
 step "deployment files"
 deploy/check.sh
 
-step "lints"
-cargo clippy --workspace --all-targets -- -D warnings
-
-step "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
-
-step "the page in a browser"
+step "build"
 # The whole workspace each time: a part of it asks less of some dependencies, which would all be compiled again.
 cargo build --workspace --bins
+# The browser leaves a core idle most of the time.
+beside="$PWD/target/beside.log"
+nice -n 19 bash -ec '
+  cargo clippy --workspace --all-targets -- -D warnings
+  RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+  cargo test --workspace --no-run
+' >"$beside" 2>&1 &
+lints=$!
+trap 'pkill -P "$lints" || true; kill "$lints" 2>/dev/null || true' EXIT
+
+step "the page in a browser; beside it lints, documentation, and the build of the tests"
 (cd web && PIPECAST_BIN="$PWD/../target/debug/pipecast" npm test)
+wait "$lints" || { cat "$beside" >&2; missing "the lints, the documentation or the build of the tests have failed, see above"; }
+trap - EXIT
 
 step "tests"
 cargo test --workspace
